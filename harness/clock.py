@@ -1,0 +1,69 @@
+"""The clock of a stack: real, or a virtual one that runs faster.
+
+A clock is three numbers that every part of the stack computes with alike: at real time `r` (unix seconds) it shows
+`origin_virtual + (r - origin_real) * rate`. The containers share the host's real clock, so nothing has to be kept in step:
+the project server evaluates the formula, and a client's entrypoint turns it into a libfaketime specification.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from harness.errors import UsageError
+
+#: the default rate of scenarios in which no virtual machine takes part (measured: see bench/)
+FAST_RATE = 20.0
+#: a client that is sped up more than this misses its own RPC time-outs
+MAX_RATE = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """Virtual time as a function of real time; both are unix seconds, `rate` is virtual seconds per real second."""
+
+    origin_real: float
+    origin_virtual: float
+    rate: float
+
+    @classmethod
+    def real(cls) -> Clock:
+        """The clock on the wall."""
+        return cls(0.0, 0.0, 1.0)
+
+    @classmethod
+    def fast(cls, rate: float = FAST_RATE) -> Clock:
+        """A clock that shows the present now and runs `rate` times as fast from here on."""
+        if not 1.0 <= rate <= MAX_RATE:
+            raise UsageError(
+                "a clock rate that would lie",
+                thing=f"{rate:g}",
+                expected=f"1 to {MAX_RATE:g} virtual seconds a second: beyond that the client misses its own time-outs",
+                remedy="choose a lower rate",
+            )
+        now = time.time()
+        return cls(now, now, rate)
+
+    @property
+    def is_real(self) -> bool:
+        return self.rate == 1.0 and self.origin_real == self.origin_virtual
+
+    def at(self, real: float) -> float:
+        """The time this clock shows at real time `real`."""
+        return self.origin_virtual + (real - self.origin_real) * self.rate
+
+    def now(self) -> float:
+        """The time this clock shows now."""
+        return self.at(time.time())
+
+    def real_seconds(self, virtual_seconds: float) -> float:
+        """How long `virtual_seconds` of this clock last in reality."""
+        return virtual_seconds / self.rate
+
+    def spec(self) -> list[float]:
+        """The three numbers, as the project server and the client image take them."""
+        return [self.origin_real, self.origin_virtual, self.rate]
+
+    def environment(self) -> dict[str, str]:
+        """The environment of a container that shall live by this clock; empty for real time."""
+        return {} if self.is_real else {"HARNESS_CLOCK": " ".join(f"{number:.6f}" for number in self.spec())}
