@@ -1,9 +1,8 @@
 """Keys and signatures in BOINC's format (lib/crypt.cpp).
 
 A signature is the RSA private operation on PKCS#1 v1.5 type 1 padding around the 32 characters of
-the MD5 in lower-case hex, with no DigestInfo; `cryptography` cannot make that form, so the one
-modular power is done here and the key pair is generated there. Keys have 1024 bits, since BOINC's
-structures have fixed fields of that size.
+the MD5 in lower-case hex, with no DigestInfo. Keys have 1024 bits, since BOINC's structures have
+fixed fields of that size.
 """
 
 from __future__ import annotations
@@ -11,10 +10,12 @@ from __future__ import annotations
 import hashlib
 import hmac
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import NoDigestInfo
 
 KEY_BITS: Final = 1024
 _BYTES: Final = KEY_BITS // 8
@@ -123,12 +124,15 @@ class PrivateKey:
 
     def sign_md5(self, md5hex: str) -> str:
         """The signature (4 hex lines and a dot) of an MD5 in lower-case hex."""
-        block = int.from_bytes(_padded(md5hex), "big")
-        # Two half-size powers instead of one: four times as fast, and uploads are signed often.
-        m1 = pow(block, self.d % (self.p - 1), self.p)
-        m2 = pow(block, self.d % (self.q - 1), self.q)
-        value = m2 + self.q * ((m1 - m2) * pow(self.q, -1, self.p) % self.p)
-        return format_hex(value.to_bytes(_BYTES, "big"))
+        return format_hex(_signer(self).sign(md5hex.encode("ascii"), padding.PKCS1v15(), NoDigestInfo()))
+
+
+@lru_cache(maxsize=256)
+def _signer(key: PrivateKey) -> rsa.RSAPrivateKey:
+    """The library's form of a key; loading checks it, which costs more than signing."""
+    public = rsa.RSAPublicNumbers(key.e, key.n)
+    half = (key.d % (key.p - 1), key.d % (key.q - 1), pow(key.q, -1, key.p))
+    return rsa.RSAPrivateNumbers(key.p, key.q, key.d, *half, public).private_key()
 
 
 def _padded(md5hex: str) -> bytes:

@@ -193,7 +193,7 @@ class InProgressResult:
 
 @dataclass(slots=True)
 class MsgFromHost:
-    """A trickle-up: `xml` is what the application wrote, verbatim, from ``<variety>`` on."""
+    """A trickle-up (MSG_FROM_HOST_DESC): `xml` is everything sent except the variety line."""
 
     result_name: str = ""
     time: float = 0.0
@@ -578,9 +578,11 @@ def _parse_msg(contents: str) -> MsgFromHost:
             break
         elif not token.is_end:
             break
-    message.xml = contents[inner.pos :].lstrip("\n")[: limits.MAX_TRICKLE]
-    variety = _VARIETY.search(message.xml)
-    message.variety = unescape(variety.group(1).strip()) if variety else ""
+    variety = _VARIETY.search(contents)
+    if variety:
+        message.variety = unescape(variety.group(1).strip())
+        contents = contents[: variety.start()] + contents[variety.end() :].removeprefix("\n")
+    message.xml = contents.lstrip("\n")[: limits.MAX_TRICKLE]
     return message
 
 
