@@ -99,9 +99,7 @@ def parse_deb822(text: str) -> Iterator[Entry]:
         for name in ("Signed-By", "Trusted", "Architectures", "Check-Valid-Until"):
             if fields.get(name.lower()):
                 options[name] = fields[name.lower()]
-        yield Entry(
-            tuple(fields["uris"].split()), tuple(fields["suites"].split()), tuple(fields.get("components", "").split()), options
-        )
+        yield Entry(tuple(fields["uris"].split()), tuple(fields["suites"].split()), tuple(fields.get("components", "").split()), options)
 
 
 def archive_entry(entries: Iterable[Entry]) -> Entry | None:
@@ -113,9 +111,7 @@ def archive_entry(entries: Iterable[Entry]) -> Entry | None:
     return None
 
 
-def for_suite(
-    suite: str, entries: Sequence[Entry] | None = None, *, components: Sequence[str] = ("main", "contrib")
-) -> list[Entry] | None:
+def for_suite(suite: str, entries: Sequence[Entry] | None = None, *, components: Sequence[str] = ("main", "contrib")) -> list[Entry] | None:
     """Entries with which this machine's mirror serves another Debian suite, or None if the machine names no Debian mirror.
 
     Updates and security come along for the suites that have them and where the machine's own settings have them. A lagging
