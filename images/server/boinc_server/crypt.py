@@ -178,8 +178,7 @@ class ProjectKeys:
     def load(cls, directory: Path) -> ProjectKeys:
         """Raises OSError when a file is missing, KeyFormatError when one is damaged."""
         code_sign, upload = (
-            PrivateKey.parse((directory / f"{name}_private").read_text(encoding="ascii"))
-            for name in ("code_sign", "upload")
+            PrivateKey.parse((directory / f"{name}_private").read_text(encoding="ascii")) for name in ("code_sign", "upload")
         )
         return cls(code_sign, upload)
 

@@ -191,16 +191,13 @@ class SchedulerReply:
         out.extend(f"{trickle.strip()}\n" for trickle in self.trickles_down)
         flags = ("non_cpu_intensive", "strict_memory_bound", "verify_files_on_app_start")
         out.extend(f"<{flag}/>\n" for flag in flags if getattr(self, flag))
-        out.extend(
-            f"<delete_file_info>{escape(name)}</delete_file_info>\n"
-            for name in self.delete_file_infos
-        )
+        out.extend(f"<delete_file_info>{escape(name)}</delete_file_info>\n" for name in self.delete_file_infos)
         out.extend(f"<no_rsc_apps>{name}</no_rsc_apps>\n" for name in self.no_rsc_apps)
         if self.trickle_up_urls:
             urls = "".join(f"<url>{escape(url)}</url>\n" for url in self.trickle_up_urls)
             out.append(f"<trickle_up_urls>\n{urls}</trickle_up_urls>\n")
-        blocks = (self.gui_urls, self.rss_feeds, self.project_files)
-        out.extend(f"{block.strip()}\n" for block in blocks if block)
+        tail = (self.gui_urls, self.rss_feeds, self.project_files)
+        out.extend(f"{block.strip()}\n" for block in tail if block)
 
     def _write_user(self, out: list[str], user: UserData) -> None:
         out.append(
@@ -221,12 +218,8 @@ class SchedulerReply:
             out.append(f"<cpid_time>{user.cpid_time}</cpid_time>\n")
         if self.global_preferences:
             # Raw: nothing may stand between the start tag and the contents but the contents.
-            out.append(
-                f"<global_preferences>\n{self.global_preferences.strip()}\n</global_preferences>\n"
-            )
-        out.append(
-            f"<project_preferences>\n{self.project_preferences.strip()}\n</project_preferences>\n"
-        )
+            out.append(f"<global_preferences>\n{self.global_preferences.strip()}\n</global_preferences>\n")
+        out.append(f"<project_preferences>\n{self.project_preferences.strip()}\n</project_preferences>\n")
         if user.teamid:
             out.append(f"<teamid>{user.teamid}</teamid>\n")
         out.append(f"<team_name>{escape(user.team_name)}</team_name>\n")

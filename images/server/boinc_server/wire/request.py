@@ -276,19 +276,12 @@ class SchedulerRequest:
     @property
     def core_client_version(self) -> int:
         """10000 * major + 100 * minor + release: 8.2.15 is 80215."""
-        return (
-            10000 * self.core_client_major_version
-            + 100 * self.core_client_minor_version
-            + self.core_client_release
-        )
+        return 10000 * self.core_client_major_version + 100 * self.core_client_minor_version + self.core_client_release
 
     @property
     def client_version(self) -> str:
         """The version as people write it."""
-        return (
-            f"{self.core_client_major_version}.{self.core_client_minor_version}"
-            f".{self.core_client_release}"
-        )
+        return f"{self.core_client_major_version}.{self.core_client_minor_version}.{self.core_client_release}"
 
     @property
     def anonymous_platform(self) -> bool:
@@ -397,8 +390,6 @@ _COPROC_TYPES: Final = {
 _ROOT_TAG: Final = "scheduler_request"
 _CDATA: Final = re.compile(r"\s*<!\[CDATA\[(.*?)\]\]>\s*\Z", re.DOTALL)
 _VARIETY: Final = re.compile(r"<variety>([^<]{0,255})</variety>")
-
-
 
 
 class _Parser:
