@@ -1,3 +1,26 @@
-"""A test harness that stands up a whole BOINC world in containers and drives jobs through it."""
+"""An end-to-end test harness for BOINC: a project server, a mail sink and volunteers with real clients, in containers."""
 
-__version__ = "0.1.0"
+from harness.errors import HarnessError, UsageError
+from harness.history import Event, History, WaitFailed
+from harness.jobs import ErrorMask, Job, JobState, Outcome, Result, ServerState, ValidateState
+from harness.versions import ClientVersion
+from harness.waiting import Deadline, WaitTimeout, wait_until
+
+__all__ = [
+    "ClientVersion",
+    "Deadline",
+    "ErrorMask",
+    "Event",
+    "HarnessError",
+    "History",
+    "Job",
+    "JobState",
+    "Outcome",
+    "Result",
+    "ServerState",
+    "UsageError",
+    "ValidateState",
+    "WaitFailed",
+    "WaitTimeout",
+    "wait_until",
+]

@@ -1,0 +1,179 @@
+"""The `harness` command."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+
+from harness import labels
+from harness.errors import HarnessError, UsageError
+from harness.versions import NEWEST, ClientVersion
+
+if TYPE_CHECKING:
+    from docker.models.containers import Container
+
+# Imports of what needs the engine's SDK are inside the commands: `harness --help` shall not take a second.
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def cli() -> None:
+    """A BOINC world in containers: look at it, run scenarios in it, clean up after it."""
+
+
+@cli.command()
+def doctor() -> None:
+    """Say what this host can do, and why not."""
+    from harness import doctor as checks  # noqa: PLC0415
+
+    found = checks.run_checks()
+    checks.render(found)
+    if any(check.state == "missing" and check.required for check in found):
+        sys.exit(1)
+
+
+@cli.command()
+@click.option("--clients", default=1, show_default=True, type=click.IntRange(0, 25), help="how many volunteers")
+@click.option("--client-version", default=str(NEWEST), show_default=True, help="their generation: 7.20, 8.0 or 8.2")
+@click.option("--detach", is_flag=True, help="return when it is up and leave it running until `harness down`")
+def up(clients: int, client_version: str, detach: bool) -> None:
+    """Bring up a stack to look around in; Ctrl-C removes it."""
+    from harness.clock import Clock  # noqa: PLC0415
+    from harness.rig import Rig  # noqa: PLC0415
+    from harness.stack import Stack  # noqa: PLC0415
+
+    version = ClientVersion.of(client_version)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    rig = Rig(name="up", keep=detach)
+    try:
+        stack = Stack(rig, "world", clock=Clock.real(), version=version)
+        click.echo("starting the project server ...")
+        project = stack.project
+        account = project.account()
+        click.echo("starting the mail sink ...")
+        mails = stack.mail.url
+        if clients:
+            click.echo(f"starting {clients} client{'s' if clients > 1 else ''} (BOINC {version}) ...")
+            stack.start_clients(clients, attach=project)
+        project.submit("uppercase", input=b"hello from harness up\n")
+        click.echo(f"\nproject  {stack.page(project)}  (the volunteers' own name for it: {project.master_url})")
+        click.echo(f"account  {account.email}, password {account.password!r}, key {account.authenticator}")
+        click.echo(f"mails    {mails}")
+        for client in stack.clients:
+            host, port = client.gui_rpc_address()
+            click.echo(f"client   {client.name}: GUI RPC {host}:{port}, password {client.password}  (harness shell {client.name})")
+        if detach:
+            click.echo("\nremove it with: harness down")
+            return
+        click.echo("\nCtrl-C removes it.")
+        threading.Event().wait()
+    except KeyboardInterrupt:
+        click.echo("removing ...")
+    finally:
+        if not rig.keep or sys.exc_info()[0] is not None:
+            rig.keep = False
+            rig.close()
+
+
+@cli.command()
+def down() -> None:
+    """Remove what `harness up --detach` and `--keep` left running."""
+    from harness import sweep  # noqa: PLC0415
+
+    click.echo(sweep.sweep(kept=True).describe())
+
+
+@cli.command(name="sweep")
+def sweep_() -> None:
+    """Remove what killed runs left behind; what lives or was kept on purpose stays."""
+    from harness import sweep  # noqa: PLC0415
+
+    click.echo(sweep.sweep().describe())
+
+
+@cli.command(context_settings={"ignore_unknown_options": True})
+@click.argument("file", type=click.Path())
+@click.argument("options", nargs=-1, type=click.UNPROCESSED)
+def run(file: str, options: Sequence[str]) -> None:
+    """Run the scenario(s) in FILE; further OPTIONS are pytest's."""
+    path = file.partition("::")[0]
+    if not os.path.exists(path):  # noqa: PTH110 - a word of the command line, "::" and all
+        raise UsageError("no such scenario file", thing=path, expected="a file with scenarios", remedy="see scenarios/ for examples")
+    os.execv(sys.executable, [sys.executable, "-m", "pytest", file, *options])
+
+
+def _containers(role: str | None = None) -> list[Container]:
+    from harness import engine  # noqa: PLC0415
+
+    wanted = [labels.RUN] + ([f"{labels.ROLE}={role}"] if role else [])
+    return engine.connect().containers.list(filters={"label": wanted})
+
+
+def _find(name: str) -> Container:
+    """The one running container that `name` means: its whole name, or its last part ("server", "mail", "host1")."""
+    running = _containers()
+    matching = [one for one in running if one.name == name or str(one.name).endswith(f"-{name}")]
+    if len(matching) == 1:
+        return matching[0]
+    names = ", ".join(sorted(str(one.name) for one in (matching or running))) or "none is running"
+    raise UsageError(
+        "no such container" if not matching else "several containers of that name",
+        thing=name,
+        expected=f"one of: {names}",
+        remedy="bring a stack up with `harness up`" if not running else "give the whole name",
+    )
+
+
+@cli.command()
+@click.argument("name")
+@click.option("-f", "--follow", is_flag=True, help="go on as the log grows")
+@click.option("-n", "--lines", default=200, show_default=True, type=click.IntRange(0), help="how many of the last lines")
+def logs(name: str, follow: bool, lines: int) -> None:
+    """Show the log of a part of a running stack: server, mail, or a client's name."""
+    container = _find(name)
+    if not follow:
+        click.echo(container.logs(tail=lines), nl=False)
+        return
+    try:
+        for chunk in container.logs(stream=True, follow=True, tail=lines):
+            click.echo(chunk, nl=False)
+    except KeyboardInterrupt:
+        return
+
+
+@cli.command(context_settings={"ignore_unknown_options": True})
+@click.argument("client")
+@click.argument("command", nargs=-1, type=click.UNPROCESSED)
+def shell(client: str, command: Sequence[str]) -> NoReturn:
+    """Open a shell in a client's container, or run COMMAND there."""
+    container = _find(client)
+    docker = shutil.which("docker")
+    if docker is None:
+        raise HarnessError(
+            "no docker command here", expected="`docker` on the PATH, for a terminal in the container", remedy="install docker-cli"
+        )
+    terminal = ["-it"] if sys.stdin.isatty() else ["-i"]
+    words = [docker, "exec", *terminal, str(container.name), *(command or ["bash"])]
+    sys.exit(subprocess.run(words, check=False).returncode)
+
+
+def main() -> NoReturn:
+    """Entry point: our own errors become a message and an exit code, never a traceback."""
+    try:
+        cli.main(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.Abort:
+        sys.exit(130)
+    except HarnessError as error:
+        click.echo(f"harness: {error}", err=True)
+        sys.exit(error.exit_code)
+    sys.exit(0)

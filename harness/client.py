@@ -1,0 +1,314 @@
+"""A volunteer's host: a container that runs a real BOINC client, driven through GUI RPC."""
+
+from __future__ import annotations
+
+import secrets
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from docker.models.containers import Container
+
+from harness import containers, engine, images
+from harness.containers import ContainerSpec
+from harness.errors import HarnessError
+from harness.guirpc import CcStatus, FileTransfer, GuiRpc, GuiRpcError, Message, Result, RunMode
+from harness.guirpc import Project as AttachedProject
+from harness.history import Event
+from harness.monitor import Monitor
+from harness.project.base import Account, Project
+from harness.versions import ClientVersion
+from harness.waiting import Deadline, wait_until
+
+if TYPE_CHECKING:
+    from harness.stack import Stack
+
+GUI_RPC_PORT = 31416
+#: real seconds a client may take to answer GUI RPCs after its start
+CLIENT_DEADLINE = 30.0
+
+
+class AttachFailed(HarnessError):
+    """The client did not get attached to a project. Fields: `client`, `project`, `messages` (the client's own)."""
+
+    def __init__(self, client: str, project: str, messages: Sequence[str]) -> None:
+        self.client = client
+        self.project = project
+        self.messages = messages
+        super().__init__(f"{client} did not attach", thing=project, expected="the project to accept it", details="\n".join(messages))
+
+
+class Client:
+    """One client of a stack. `start` and `remove` are the stack's business; the rest is a scenario's.
+
+    The client's state is asked for anew at each call; what happened to it is in the stack's history (see `harness.monitor`).
+    """
+
+    DATA_DIRECTORY = "/var/lib/boinc"
+    #: the image of harness.images that it runs, and the target's own needs
+    image_name = "client"
+
+    def __init__(
+        self,
+        stack: Stack,
+        name: str,
+        version: ClientVersion,
+        *,
+        cc_config: str | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self.stack = stack
+        self.name = name
+        self.version = version
+        self.password = secrets.token_urlsafe(12)
+        self.container_name = f"{stack.rig.name}-s{stack.number}-{name}"
+        self.image = ""
+        self.boinc_version = ""
+        self._environment = dict(environment or {})
+        if cc_config is not None:
+            self._environment["BOINC_CC_CONFIG"] = cc_config
+        self._container: Container | None = None
+        self._rpc: GuiRpc | None = None
+        self._monitor: Monitor | None = None
+
+    def __repr__(self) -> str:
+        return f"<Client {self.name}, BOINC {self.boinc_version or self.version}>"
+
+    # --- its container
+
+    def start(self, *, within: Deadline | float = CLIENT_DEADLINE) -> None:
+        """Start the container and wait until the client answers."""
+        deadline = Deadline.of(within)
+        self.stack.rig.networks()
+        self.image = images.ensure(self.image_name, variant=self.version.suite)
+        spec = ContainerSpec(
+            name=self.container_name,
+            role="client",
+            image=self.image,
+            network=self.stack.rig.volunteers_network,
+            aliases=[self.name],
+            environment={
+                "BOINC_GUI_RPC_PASSWORD": self.password,
+                **self.stack.clock.environment(),
+                **self._environment,
+            },
+            ports=[GUI_RPC_PORT],
+            keep=self.stack.rig.keep,
+            options={"hostname": self.name},
+        )
+        self._container = containers.start(spec)
+        self._came_up(deadline)
+
+    def _came_up(self, deadline: Deadline) -> None:
+        rpc = self.rpc(within=deadline)
+        self.boinc_version = str(rpc.exchange_versions())
+        self.stack.history.add("client.started", self.name, client=self.name, version=self.boinc_version)
+        self._monitor = Monitor(self.name, self._connect, self.stack.history)
+        self._monitor.start()
+
+    @property
+    def container(self) -> Container:
+        if self._container is None:
+            raise HarnessError("a client that was not started", thing=self.name, expected="`stack.client()` to have started it")
+        return self._container
+
+    def _went_down(self, how: str) -> None:
+        if self._monitor is not None:
+            self._monitor.stop()
+            self._monitor = None
+        if self._rpc is not None:
+            self._rpc.close()
+            self._rpc = None
+        self.stack.history.add("client.stopped", self.name, client=self.name, how=how)
+
+    def stop(self) -> None:
+        """Quit the client in good order (SIGTERM): its tasks are told to quit, its state is saved."""
+        self.container.stop(timeout=70)
+        self._went_down("SIGTERM")
+
+    def kill(self) -> None:
+        """End client and tasks without warning (SIGKILL), as a power cut would."""
+        self.container.kill()
+        self._went_down("SIGKILL")
+
+    def start_again(self, *, within: Deadline | float = CLIENT_DEADLINE) -> None:
+        """Start a stopped or killed client on its old data."""
+        deadline = Deadline.of(within)
+        self.container.start()
+        self.container.reload()
+        self._came_up(deadline)
+
+    def restart(self) -> None:
+        """Stop it and start it again."""
+        self.stop()
+        self.start_again()
+
+    def remove(self) -> None:
+        """Remove the container, in the background."""
+        if self._container is None:
+            return
+        self._went_down("removed")
+        self.stack.rig.remove_later(self.container_name)
+
+    def exec(self, command: str | Sequence[str], *, check: bool = True) -> str:
+        """Run a command in the container and return what it printed; a failure raises unless `check` is false."""
+        words = shlex.split(command) if isinstance(command, str) else list(command)
+        with engine.guard(f"running {words[0]} in {self.name}"):
+            code, output = self.container.exec_run(words)
+        text = (output or b"").decode("utf-8", "replace")
+        if check and code != 0:
+            raise HarnessError(f"a command in {self.name} failed with exit code {code}", thing=shlex.join(words), details=text)
+        return text
+
+    def log(self) -> str:
+        """What the client wrote to its standard output, which is its event log."""
+        return containers.log_tail(self.container, 5000)
+
+    def files(self, folder: str) -> list[str]:
+        """The files below a folder of the data directory, by their paths in it."""
+        listing = self.exec(["find", f"{self.DATA_DIRECTORY}/{folder}", "-type", "f", "-printf", "%P\\n"], check=False)
+        return sorted(line for line in listing.splitlines() if line)
+
+    # --- its GUI RPCs
+
+    def gui_rpc_address(self) -> engine.Address:
+        """Where this process reaches the client's GUI RPC port."""
+        return engine.address(self.container, GUI_RPC_PORT, network=self.stack.rig.volunteers_network)
+
+    def _connect(self) -> GuiRpc:
+        host, port = self.gui_rpc_address()
+        rpc = GuiRpc(host, port, timeout=10.0)
+        rpc.connect()
+        rpc.authorize(self.password)
+        return rpc
+
+    def rpc(self, *, within: Deadline | float = CLIENT_DEADLINE) -> GuiRpc:
+        """An authorized GUI RPC connection, made on first use; for RPCs that this class has no name for."""
+        if self._rpc is not None and self._rpc.is_open:
+            return self._rpc
+        last = ""
+        looked = 0
+
+        def connected() -> GuiRpc | None:
+            nonlocal last, looked
+            try:
+                return self._connect()
+            except GuiRpcError as error:
+                last = str(error)
+            looked += 1
+            if looked % 25 == 0:
+                self.container.reload()
+                if self.container.status in ("exited", "dead"):
+                    raise containers.ContainerFailed(
+                        self.container_name, self.image, "the client to run; it ended", log=containers.log_tail(self.container)
+                    )
+            return None
+
+        self._rpc = wait_until(connected, f"{self.name} answering GUI RPCs", within=within, every=0.02, last_state=lambda: last)
+        return self._rpc
+
+    def attach(
+        self, project: Project, account: Account | None = None, *, wait: bool = True, within: Deadline | float = CLIENT_DEADLINE
+    ) -> None:
+        """Attach by account key, and (`wait`) wait until the project's server knows the host."""
+        account = account or project.account()
+        self.rpc().project_attach(project.master_url, account.authenticator, project_name=project.name)
+        if wait:
+            self.wait_attached(project, within=within)
+
+    def attach_with_password(self, project: Project, email: str, password: str, *, within: Deadline | float = CLIENT_DEADLINE) -> None:
+        """Attach as a person does: look the account up by e-mail address and password, then attach with the key it gives.
+
+        Raises `harness.guirpc.RpcFailed` with BOINC's error number when the project refuses.
+        """
+        deadline = Deadline.of(within)
+        rpc = self.rpc()
+        rpc.get_project_config(project.master_url, within=deadline)
+        authenticator = rpc.lookup_account(project.master_url, email, password, within=deadline)
+        rpc.project_attach(project.master_url, authenticator, project_name=project.name)
+        self.wait_attached(project, within=deadline)
+
+    def create_account(
+        self, project: Project, email: str, password: str, user_name: str, *, within: Deadline | float = CLIENT_DEADLINE
+    ) -> str:
+        """Make an account on the project through the client, and return its key."""
+        return self.rpc().create_account(project.master_url, email, password, user_name, within=Deadline.of(within))
+
+    def wait_attached(self, project: Project, *, within: Deadline | float = CLIENT_DEADLINE) -> Event:
+        """Wait until the project's first scheduler reply to this client: from then on it has a host record there."""
+        url = project.master_url
+
+        def attached() -> bool:
+            return any(known.master_url == url and known.hostid != 0 for known in self.projects())
+
+        deadline = Deadline.of(within)
+        wait_until(
+            attached,
+            f"{self.name} attached to {project.name}",
+            within=deadline,
+            every=0.03,
+            last_state=lambda: "; ".join(message.body.strip() for message in self.messages()[-3:]),
+            evidence=self.stack.history.evidence,
+        )
+        return self.stack.history.add("client.attached", self.name, client=self.name, project=project.name)
+
+    def detach(self, project: Project) -> None:
+        """Detach: tasks are aborted, files removed."""
+        self.rpc().project_detach(project.master_url)
+
+    def update(self, project: Project) -> None:
+        """Contact the project's scheduler now, as the Update button does."""
+        self.rpc().project_update(project.master_url)
+
+    def projects(self) -> tuple[AttachedProject, ...]:
+        return self.rpc().get_project_status()
+
+    def tasks(self) -> tuple[Result, ...]:
+        """The client's results (it calls them tasks to people)."""
+        return self.rpc().get_results()
+
+    def task(self, name: str) -> Result:
+        """One task by its result name."""
+        for result in self.tasks():
+            if result.name == name:
+                return result
+        raise HarnessError("no such task", thing=f"{name} on {self.name}", expected=f"one of {[result.name for result in self.tasks()]}")
+
+    def transfers(self) -> tuple[FileTransfer, ...]:
+        return self.rpc().get_file_transfers()
+
+    def messages(self) -> tuple[Message, ...]:
+        """The event log, oldest first."""
+        return self.rpc().get_messages(0)
+
+    def status(self) -> CcStatus:
+        return self.rpc().get_cc_status()
+
+    def suspend(self, project: Project, task: str) -> None:
+        self.rpc().suspend_result(project.master_url, task)
+
+    def resume(self, project: Project, task: str) -> None:
+        self.rpc().resume_result(project.master_url, task)
+
+    def abort(self, project: Project, task: str) -> None:
+        self.rpc().abort_result(project.master_url, task)
+
+    def set_run_mode(self, mode: RunMode, duration: float = 0.0) -> None:
+        self.rpc().set_run_mode(mode, duration)
+
+    def set_network_mode(self, mode: RunMode, duration: float = 0.0) -> None:
+        self.rpc().set_network_mode(mode, duration)
+
+    # --- waits
+
+    def wait_task(self, *, within: Deadline | float = CLIENT_DEADLINE, **fields: object) -> Event:
+        """The first task.state event of this client with these values (state="...", active_state="...", result=...)."""
+        return self.stack.history.wait("task.state", within=within, client=self.name, **fields)
+
+    def wait_message(self, text: str, *, within: Deadline | float = CLIENT_DEADLINE) -> Event:
+        """The first event log line that contains `text`."""
+        return self.stack.history.wait_for(
+            lambda event: event.kind == "client.message" and event.get("client") == self.name and text in str(event.get("text")),
+            f"{self.name} saying {text!r}",
+            within=within,
+        )

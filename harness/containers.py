@@ -1,0 +1,140 @@
+"""How the harness starts a container: least privilege, labelled, on one network, and gone again if it does not come up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import docker.errors
+from docker.models.containers import Container
+from docker.types import EndpointConfig
+from testcontainers.core.config import testcontainers_config
+from testcontainers.core.container import DockerContainer
+from testcontainers.core.wait_strategies import WaitStrategy
+
+from harness import engine, labels
+from harness.errors import HarnessError
+from harness.waiting import Deadline, wait_until
+
+# Clean-up is ours (labels and harness.sweep): it also works where Ryuk's image cannot be pulled.
+testcontainers_config.ryuk_disabled = True
+
+#: seconds a container has to become ready
+START_DEADLINE = 60.0
+#: the last lines of a container's log that an error shows
+LOG_TAIL = 30
+
+
+class ContainerFailed(HarnessError):
+    """A container did not start, or ended while it was needed. Fields: `container` (name), `image`."""
+
+    exit_code = 69
+
+    def __init__(self, name: str, image: str, why: str, *, log: str = "") -> None:
+        self.container = name
+        self.image = image
+        super().__init__(
+            "a container failed",
+            thing=f"{name} ({image})",
+            expected=why,
+            remedy="the last lines of its log follow" if log else "",
+            details=log,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerSpec:
+    """What to start. `network` is the one it starts on, with `aliases`; `ports` are those the harness itself talks to."""
+
+    name: str
+    role: str
+    image: str
+    network: str
+    aliases: Sequence[str] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    ports: Sequence[int] = ()
+    keep: bool = False
+    #: further arguments of the docker SDK's create (devices, volumes, tmpfs, mem_limit, ...)
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+class ReadyWhen(WaitStrategy):
+    """Ready as soon as a function of ours says so; a container that exits meanwhile ends the wait at once."""
+
+    def __init__(self, check: Callable[[Container], bool], what: str, within: Deadline | float = START_DEADLINE) -> None:
+        super().__init__()
+        self._check = check
+        self._what = what
+        self._deadline = Deadline.of(within)
+
+    def wait_until_ready(self, container: Any) -> None:
+        wrapped: Container = container.get_wrapped_container()
+        looked = 0
+
+        def ready() -> bool:
+            nonlocal looked
+            if self._check(wrapped):
+                return True
+            looked += 1
+            if looked % 10 == 0:  # asking the engine costs more than asking the service
+                wrapped.reload()
+                if wrapped.status in ("exited", "dead"):
+                    code = wrapped.attrs["State"]["ExitCode"]
+                    raise _failed(wrapped, f"it to run; it ended with exit code {code} before it was {self._what}")
+            return False
+
+        wait_until(ready, f"{wrapped.name} {self._what}", within=self._deadline, every=0.02, last_state=lambda: log_tail(wrapped, 5))
+
+
+def start(spec: ContainerSpec, ready: WaitStrategy | None = None) -> Container:
+    """Start a container and wait until it is ready; one that does not get there is removed again."""
+    client = engine.connect()
+    options: dict[str, Any] = {
+        "hostname": spec.name,
+        "labels": labels.owner_labels(keep=spec.keep, role=spec.role),
+        "network": spec.network,
+        "networking_config": {spec.network: EndpointConfig(client.api._version, aliases=list(spec.aliases))},  # noqa: SLF001
+        "cap_drop": ["ALL"],
+        "security_opt": ["no-new-privileges"],
+        **spec.options,
+    }
+    container = DockerContainer(spec.image, env=dict(spec.environment), name=spec.name).with_kwargs(**options)
+    container.ports.update(engine.publish(spec.ports))
+    if ready is not None:
+        container.waiting_for(ready)
+    started = False
+    try:
+        with engine.guard(f"starting {spec.name}"):
+            container.start()
+        started = True
+        return container.get_wrapped_container()
+    except docker.errors.APIError as error:
+        raise ContainerFailed(spec.name, spec.image, f"the engine to start it; it said: {error.explanation or error}") from error
+    finally:
+        if not started:
+            remove_quietly(spec.name)
+
+
+def remove_quietly(name: str) -> None:
+    """Remove a container with its anonymous volumes, running or not; one that is not there is fine."""
+    try:
+        engine.connect().api.remove_container(name, v=True, force=True)
+    except docker.errors.NotFound:
+        return
+    except docker.errors.APIError as error:
+        if error.status_code != 409:  # 409: its removal is already under way
+            raise
+
+
+def log_tail(container: Container, lines: int = LOG_TAIL) -> str:
+    """The last lines that a container wrote."""
+    try:
+        return container.logs(tail=lines).decode("utf-8", "replace")
+    except docker.errors.APIError as error:
+        return f"(its log cannot be read: {error.explanation or error})"
+
+
+def _failed(container: Container, why: str) -> ContainerFailed:
+    tags = container.image.tags if container.image else []
+    return ContainerFailed(str(container.name), tags[0] if tags else "?", why, log=log_tail(container))

@@ -1,0 +1,176 @@
+"""The pytest plugin: options, fixtures and marks of scenarios.
+
+A scenario asks for `stack` (one BOINC world) and, if it shall run once for each client generation, for `client_version`.
+"""
+
+from __future__ import annotations
+
+import re
+import signal
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from harness.clock import FAST_RATE, Clock
+from harness.errors import HarnessError, UsageError
+from harness.versions import NEWEST, ClientVersion, parse_versions
+
+if TYPE_CHECKING:
+    from harness.rig import Rig
+    from harness.stack import Stack
+
+SERVERS = ("embedded",)
+_report = pytest.StashKey[dict[str, pytest.TestReport]]()
+_versions = pytest.StashKey[list[ClientVersion]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("boinc-harness", "BOINC scenarios")
+    group.addoption(
+        "--boinc-client-version",
+        metavar="LIST",
+        default="all",
+        help="client generations to run scenarios with: 7.20, 8.0, 8.2, a comma-separated list, or all (default)",
+    )
+    group.addoption("--server", default="embedded", metavar="NAME", help=f"project server: {', '.join(SERVERS)}")
+    group.addoption("--real-time", action="store_true", help="run every scenario by the clock on the wall")
+    group.addoption(
+        "--time-rate",
+        type=float,
+        default=FAST_RATE,
+        metavar="X",
+        help=f"how fast the stack's clock runs where a scenario does not need real time (default {FAST_RATE:g})",
+    )
+    group.addoption("--keep", action="store_true", help="leave the containers of every scenario running (remove: harness down)")
+    group.addoption("--keep-on-failure", action="store_true", help="leave the containers of failed scenarios running")
+    group.addoption("--evidence", default="evidence", metavar="DIR", help="where the evidence of failed scenarios goes (default: evidence)")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "real_time(reason): the scenario needs the clock on the wall, and why")
+    config.addinivalue_line("markers", "project(**options): options of config.xml that the scenario's project is made with")
+    config.addinivalue_line("markers", "client_versions(*versions, reason): the generations that the scenario is about, and why only these")
+    try:
+        config.stash[_versions] = parse_versions(config.getoption("--boinc-client-version"))
+        Clock.fast(config.getoption("--time-rate"))
+        if config.getoption("--server") not in SERVERS:
+            raise UsageError("unknown project server", thing=config.getoption("--server"), expected=f"one of: {', '.join(SERVERS)}")
+    except HarnessError as error:
+        raise pytest.UsageError(str(error)) from None
+    # A CI runner ends a job with SIGTERM; as KeyboardInterrupt it unwinds the fixtures, and they remove the containers.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "client_version" not in metafunc.fixturenames:
+        return
+    chosen = metafunc.config.stash[_versions]
+    mark = metafunc.definition.get_closest_marker("client_versions")
+    if mark is None:
+        metafunc.parametrize("client_version", chosen, ids=str)
+        return
+    wanted = [ClientVersion.of(text) for text in mark.args]
+    parameters = [
+        pytest.param(
+            version,
+            id=str(version),
+            marks=() if version in chosen else pytest.mark.skip(reason=f"--boinc-client-version leaves {version} out"),
+        )
+        for version in wanted
+    ]
+    metafunc.parametrize("client_version", parameters)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, None]:
+    outcome = yield
+    report: pytest.TestReport = outcome.get_result()
+    item.stash.setdefault(_report, {})[report.when] = report
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    rate = "real time" if config.getoption("--real-time") else f"{config.getoption('--time-rate'):g} x real time"
+    versions = ", ".join(str(version) for version in config.stash[_versions])
+    return f"boinc-harness: {config.getoption('--server')} server, clients {versions}, {rate}"
+
+
+@pytest.fixture(scope="session")
+def rig(request: pytest.FixtureRequest) -> Iterator[Rig]:
+    """What the scenarios of this process share: networks, the warm server, the mail sink."""
+    from harness import sweep  # noqa: PLC0415 - unit tests do not pay for what only scenarios need
+    from harness.rig import Rig  # noqa: PLC0415
+
+    sweep.sweep()
+    worker = getattr(request.config, "workerinput", {}).get("workerid", "")
+    keep = request.config.getoption("--keep") or request.config.getoption("--keep-on-failure")
+    rig = Rig(name=worker, keep=keep)
+    try:
+        yield rig
+    finally:
+        if not request.config.getoption("--keep") and not rig.kept_stacks:
+            rig.keep = False
+        rig.close()
+
+
+@pytest.fixture
+def client_version() -> ClientVersion:
+    """The generation of the scenario's clients: each chosen one in turn (see `pytest_generate_tests`)."""
+    return NEWEST  # pragma: no cover - always parametrized
+
+
+@pytest.fixture
+def clock(request: pytest.FixtureRequest) -> Clock:
+    """The stack's clock: fast, or real where the scenario or the command line says so."""
+    if request.config.getoption("--real-time") or request.node.get_closest_marker("real_time"):
+        return Clock.real()
+    return Clock.fast(request.config.getoption("--time-rate"))
+
+
+@pytest.fixture
+def stack(rig: Rig, clock: Clock, request: pytest.FixtureRequest) -> Iterator[Stack]:
+    """One BOINC world for one scenario."""
+    from harness.stack import Stack  # noqa: PLC0415
+
+    folder = _evidence_folder(request)
+    chosen = request.config.stash[_versions]
+    parametrized = "client_version" in request.fixturenames
+    version = request.getfixturevalue("client_version") if parametrized else max(chosen, key=lambda one: list(ClientVersion).index(one))
+    mark = request.node.get_closest_marker("project")
+    stack = Stack(
+        rig,
+        request.node.nodeid,
+        clock=clock,
+        version=version,
+        evidence_folder=folder,
+        project_options=dict(mark.kwargs) if mark else {},
+    )
+    request.node.user_properties.append(("boinc-clock", "real" if clock.is_real else f"{clock.rate:g}x"))
+    try:
+        yield stack
+    finally:
+        reports = request.node.stash.get(_report, {})
+        failed = [report for report in reports.values() if report.failed]
+        for name, value in stack.properties():
+            request.node.user_properties.append((name, value))
+        if failed:
+            stack.collect_evidence(folder, why="\n\n".join(report.longreprtext for report in failed))
+        keep = request.config.getoption("--keep") or (failed and request.config.getoption("--keep-on-failure"))
+        if keep:
+            rig.kept_stacks.append(stack.name)
+        else:
+            stack.close()
+
+
+def _evidence_folder(request: pytest.FixtureRequest) -> Path:
+    root = Path(request.config.getoption("--evidence"))
+    name = re.sub(r"[^A-Za-z0-9._-]+", "_", request.node.nodeid.removeprefix("scenarios/")).strip("_")
+    return (request.config.rootpath / root / name).resolve()
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    failed = terminalreporter.stats.get("failed", [])
+    root = (config.rootpath / config.getoption("--evidence")).resolve()
+    if failed and root.is_dir():
+        terminalreporter.write_line(f"evidence of failed scenarios: {root}")

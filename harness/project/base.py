@@ -1,0 +1,111 @@
+"""The project interface: what a scenario may ask of a BOINC project, whichever server runs it."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from harness.history import History
+from harness.jobs import Job, Result
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An account on a project: what a volunteer knows of it."""
+
+    id: int
+    email: str
+    password: str
+    authenticator: str
+
+
+class Project(abc.ABC):
+    """One BOINC project. Everything on it is asked of the server at each call; nothing is cached here."""
+
+    name: str
+    master_url: str
+    history: History
+
+    @abc.abstractmethod
+    def account(self) -> Account:
+        """The project's first volunteer, made on first use: what `Client.attach` uses when no account is given."""
+
+    @abc.abstractmethod
+    def create_account(self, email: str, password: str, name: str = "") -> Account:
+        """Make an account as an administrator would."""
+
+    @abc.abstractmethod
+    def submit(
+        self,
+        app: str,
+        *,
+        input: bytes | Sequence[bytes] | None = None,  # noqa: A002 - what everybody calls it
+        command_line: str = "",
+        name: str | None = None,
+        input_template: str | None = None,
+        result_template: str | None = None,
+        **options: object,
+    ) -> Job:
+        """Make one job of an application.
+
+        A sample application (uppercase, concat, 1sec, sleeper, crash, hang) is installed on first use. `input` are the contents
+        of its input files, in the order of the input template. `options` are create_work's, with underscores (min_quorum,
+        target_nresults, delay_bound, rsc_fpops_est, max_error_results, ...).
+        """
+
+    @abc.abstractmethod
+    def submit_many(self, app: str, inputs: Sequence[bytes | Sequence[bytes]], **options: object) -> list[Job]:
+        """One job for each element of `inputs`."""
+
+    @abc.abstractmethod
+    def install_app(self, name: str, **columns: object) -> None:
+        """Install a sample application, or register an application of the scenario's own with these columns."""
+
+    @abc.abstractmethod
+    def put_file(self, path: str, content: bytes, *, executable: bool = False) -> None:
+        """Write a file into the project's tree, below apps/ or templates/, as an administrator would."""
+
+    @abc.abstractmethod
+    def update_versions(self) -> Sequence[Mapping[str, object]]:
+        """Make app versions of what lies in apps/; returns those that are new."""
+
+    @abc.abstractmethod
+    def configure(self, **options: object) -> None:
+        """Set options of config.xml by their names (`sched_stopped` and `upload_stopped` put the project down for maintenance)."""
+
+    @abc.abstractmethod
+    def workunit(self, workunit_id: int) -> Mapping[str, object]:
+        """A workunit's columns, by BOINC's names."""
+
+    @abc.abstractmethod
+    def workunits(self) -> list[Mapping[str, object]]:
+        """All workunits' columns, oldest first."""
+
+    @abc.abstractmethod
+    def results(self, *, workunit: int | None = None, host: int | None = None) -> list[Result]:
+        """Results, oldest first."""
+
+    @abc.abstractmethod
+    def hosts(self) -> list[Mapping[str, object]]:
+        """The hosts' columns, by BOINC's names, oldest first."""
+
+    @abc.abstractmethod
+    def users(self) -> list[Mapping[str, object]]:
+        """The users' columns, by BOINC's names, oldest first."""
+
+    @abc.abstractmethod
+    def output(self, result_id: int, name: str) -> bytes:
+        """The bytes of an output file that a result uploaded, by its logical name."""
+
+    @abc.abstractmethod
+    def cancel(self, workunit_id: int) -> None:
+        """Cancel a workunit."""
+
+    @abc.abstractmethod
+    def log(self) -> str:
+        """The project's log."""
+
+    @abc.abstractmethod
+    def delete(self) -> None:
+        """Remove the project and all it holds."""

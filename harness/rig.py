@@ -1,0 +1,230 @@
+"""What the scenarios of one process share: two networks, a warm project server, and - once somebody looks at mails - a mail sink.
+
+control     the harness talks to the server's control port and to the mail sink here; volunteers are not on it
+volunteers  internal (no way out of the machine): the clients, and the server as boinc.test
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+
+import docker.errors
+import httpx
+from docker.models.containers import Container
+from docker.models.networks import Network
+
+from harness import containers, engine, images, labels
+from harness.containers import ContainerSpec, ReadyWhen
+from harness.errors import HarnessError
+from harness.mail import MailSink
+from harness.project.embedded import Control
+from harness.waiting import Deadline
+
+SERVER_NAME = "boinc.test"
+PUBLIC_PORT = 80
+CONTROL_PORT = 8081
+MAIL_WEB_PORT = 1080
+MAIL_SMTP_PORT = 1025
+
+
+class ServerHandle:
+    """The project server's container: what a scenario may do to it."""
+
+    def __init__(self, rig: Rig, container: Container, token: str) -> None:
+        self._rig = rig
+        self.container = container
+        self.token = token
+        self.control = Control(self._control_url(), token)
+
+    def _control_url(self) -> str:
+        self.container.reload()
+        host, port = engine.address(self.container, CONTROL_PORT, network=self._rig.control_network)
+        return f"http://{host}:{port}"
+
+    def public_url(self) -> str:
+        """Where this process reaches what volunteers know as http://boinc.test."""
+        host, port = engine.address(self.container, PUBLIC_PORT, network=self._rig.control_network)
+        return f"http://{host}:{port}"
+
+    def stop(self) -> None:
+        """End it in good order (SIGTERM)."""
+        self.container.stop(timeout=10)
+
+    def kill(self) -> None:
+        """End it without warning (SIGKILL)."""
+        self.container.kill()
+
+    def start(self, *, within: Deadline | float = containers.START_DEADLINE) -> None:
+        """Start it again on its old data, and wait until it answers."""
+        self.container.start()
+        self.control.rebase(self._control_url())
+        ReadyWhen(self.healthy, "answering on its control port", within).wait_until_ready(_Wrapped(self.container))
+
+    def restart(self) -> None:
+        """Stop and start it."""
+        self.stop()
+        self.start()
+
+    def healthy(self, _container: Container | None = None) -> bool:
+        """Does it answer on its control port?"""
+        try:
+            return httpx.get(f"{self.control.base_url}/health", timeout=2.0, trust_env=False).is_success
+        except httpx.TransportError:
+            return False
+
+    def log(self, lines: int = 200) -> str:
+        """The last lines of its log."""
+        return containers.log_tail(self.container, lines)
+
+
+class _Wrapped:
+    """The little of testcontainers' container that a wait strategy asks for."""
+
+    def __init__(self, container: Container) -> None:
+        self._container = container
+
+    def get_wrapped_container(self) -> Container:
+        return self._container
+
+
+class Rig:
+    """The shared part of the stacks of one process. Parts start on first use; `close` removes them all."""
+
+    def __init__(self, *, name: str = "", keep: bool = False) -> None:
+        self.name = f"boinc-harness-{labels.run_id()}" + (f"-{name}" if name else "")
+        self.keep = keep
+        self.kept_stacks: list[str] = []
+        self.server_image = ""
+        self.control_network = f"{self.name}-control"
+        self.volunteers_network = f"{self.name}-volunteers"
+        self._cleanup = ExitStack()
+        self._lock = threading.RLock()
+        self._server: ServerHandle | None = None
+        self._mail: MailSink | None = None
+        self._networks = False
+        self._counter = 0
+        self._background = ThreadPoolExecutor(max_workers=4, thread_name_prefix="rig")
+        self._pending: list[Future[None]] = []
+
+    def __enter__(self) -> Rig:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def next_number(self) -> int:
+        """A number that no other stack of this rig has."""
+        with self._lock:
+            self._counter += 1
+            return self._counter
+
+    def networks(self) -> None:
+        """Make the two networks, once."""
+        with self._lock:
+            if self._networks:
+                return
+            self._networks = True
+            for name, internal in ((self.control_network, False), (self.volunteers_network, engine.is_local())):
+                network = engine.create_network(name, internal=internal, keep=self.keep)
+                self._cleanup.callback(_remove_network, network)
+
+    @property
+    def server(self) -> ServerHandle:
+        """The project server, started on first use."""
+        with self._lock:
+            if self._server is None:
+                self.networks()
+                self._server = self._start_server()
+            return self._server
+
+    def _start_server(self) -> ServerHandle:
+        token = secrets.token_urlsafe(24)
+        self.server_image = images.ensure("server")
+        spec = ContainerSpec(
+            name=f"{self.name}-server",
+            role="server",
+            image=self.server_image,
+            network=self.control_network,
+            aliases=["control"],
+            environment={
+                "BOINC_CONTROL_HOST": "control",
+                "BOINC_CONTROL_TOKEN": token,
+                "BOINC_URL_BASE": f"http://{SERVER_NAME}",
+                "BOINC_SMTP_HOST": "mail",
+                "BOINC_SMTP_PORT": str(MAIL_SMTP_PORT),
+            },
+            ports=[CONTROL_PORT, PUBLIC_PORT],
+            keep=self.keep,
+        )
+        container = containers.start(spec)
+        self._cleanup.callback(containers.remove_quietly, spec.name)
+        engine.connect().networks.get(self.volunteers_network).connect(container, aliases=[SERVER_NAME])
+        handle = ServerHandle(self, container, token)
+        self._cleanup.callback(handle.control.close)
+        ReadyWhen(handle.healthy, "answering on its control port").wait_until_ready(_Wrapped(container))
+        return handle
+
+    def mail_sink(self) -> MailSink:
+        """The mail sink, started on first use; until then the server keeps its mails and tries again."""
+        with self._lock:
+            if self._mail is None:
+                self.networks()
+                self._mail = self._start_mail()
+            return self._mail
+
+    def _start_mail(self) -> MailSink:
+        spec = ContainerSpec(
+            name=f"{self.name}-mail",
+            role="mail",
+            image=images.ensure("mail"),
+            network=self.control_network,
+            aliases=["mail"],
+            ports=[MAIL_WEB_PORT],
+            keep=self.keep,
+        )
+        container = containers.start(spec)
+        self._cleanup.callback(containers.remove_quietly, spec.name)
+        container.reload()
+        host, port = engine.address(container, MAIL_WEB_PORT, network=self.control_network)
+        sink = MailSink(f"http://{host}:{port}")
+        self._cleanup.callback(sink.close)
+        ReadyWhen(lambda _container: sink.ready(), "answering on its web port").wait_until_ready(_Wrapped(container))
+        return sink
+
+    def remove_later(self, container_name: str) -> None:
+        """Remove a container in the background; `close` waits for it."""
+        self._pending.append(self._background.submit(containers.remove_quietly, container_name))
+
+    def close(self) -> None:
+        """Remove everything, whatever fails on the way; the first failure is raised at the end."""
+        if self.keep:
+            self._background.shutdown(wait=True)
+            return
+        with self._cleanup:
+            self._background.shutdown(wait=True)
+            failures = [error for error in (job.exception() for job in self._pending) if error is not None]
+        if failures:
+            raise RigLeak(self.name, failures)
+
+
+class RigLeak(HarnessError):
+    """Something of a stack could not be removed. Field: `failures`."""
+
+    def __init__(self, rig: str, failures: list[BaseException]) -> None:
+        self.failures = failures
+        super().__init__(
+            "something could not be removed",
+            thing=rig,
+            expected="every container to go: " + "; ".join(str(error) for error in failures),
+            remedy="run `harness sweep`",
+        )
+
+
+def _remove_network(network: Network) -> None:
+    try:
+        network.remove()
+    except docker.errors.NotFound:
+        return

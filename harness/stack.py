@@ -1,0 +1,142 @@
+"""One BOINC world: what a scenario has in its hands.
+
+`stack.project`, `stack.client()`, `stack.mail`, `stack.server`, `stack.clock`, `stack.history`. A stack borrows the warm server of its
+`Rig`; the projects and clients are its own and go with it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from harness import evidence
+from harness.client import Client
+from harness.clock import Clock
+from harness.errors import UsageError
+from harness.history import History
+from harness.mail import Mailbox
+from harness.project.base import Project
+from harness.project.embedded import EmbeddedProject
+from harness.rig import Rig, ServerHandle
+from harness.versions import NEWEST, ClientVersion
+
+
+class Stack:
+    """A world of its own for one scenario. Use as a context manager, or call `close`."""
+
+    def __init__(
+        self,
+        rig: Rig,
+        name: str,
+        *,
+        clock: Clock | None = None,
+        version: ClientVersion = NEWEST,
+        evidence_folder: Path | None = None,
+        project_options: Mapping[str, object] | None = None,
+    ) -> None:
+        self.rig = rig
+        self.number = rig.next_number()
+        self.name = name
+        self.version = version
+        self.clock = clock or Clock.fast()
+        self.history = History(self.clock, evidence=evidence_folder)
+        self.projects: list[EmbeddedProject] = []
+        self.clients: list[Client] = []
+        self._project_options = dict(project_options or {})
+        self._slug = re.sub(r"[^a-z0-9]+", "_", name.rpartition("::")[2].lower()).strip("_")[:24] or "stack"
+        self._domains: list[str] = []
+        self._mailbox: Mailbox | None = None
+
+    def __enter__(self) -> Stack:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Stack {self.name}>"
+
+    @property
+    def server(self) -> ServerHandle:
+        """The project server's container. It is shared with other scenarios of this process, one after the other."""
+        return self.rig.server
+
+    @property
+    def project(self) -> Project:
+        """The stack's project, made on first use."""
+        return self.projects[0] if self.projects else self.new_project()
+
+    def new_project(self, name: str | None = None, **config: object) -> Project:
+        """Make a project; `config` are options of its config.xml."""
+        name = name or f"{self._slug}_{self.number}" + (f"_{len(self.projects)}" if self.projects else "")
+        control = self.server.control
+        project = EmbeddedProject(control, name, self.history, self.clock, config={**self._project_options, **config})
+        self.projects.append(project)
+        self._domains.append(f"{name}.test")
+        return project
+
+    def page(self, project: Project) -> str:
+        """The project's web page, by an address that this host can open (the volunteers' own is `project.master_url`)."""
+        return f"{self.server.public_url()}/{project.name}/"
+
+    def client(
+        self,
+        name: str | None = None,
+        *,
+        version: ClientVersion | str | None = None,
+        attach: bool | Project = False,
+        cc_config: str | None = None,
+        environment: dict[str, str] | None = None,
+    ) -> Client:
+        """Start a volunteer host with a BOINC client of a generation ("7.20", "8.0", "8.2"; the scenario's own by default).
+
+        `attach=True` attaches it to the stack's project (or the one given) with that project's first account.
+        """
+        chosen = self.version if version is None else version if isinstance(version, ClientVersion) else ClientVersion.of(version)
+        number = len(self.clients) + 1
+        name = name or f"host{number}"
+        if any(client.name == name for client in self.clients):
+            raise UsageError("two clients of one name", thing=name, expected="a name of its own for each client of a stack")
+        client = Client(self, name, chosen, cc_config=cc_config, environment=environment or {})
+        self.clients.append(client)
+        client.start()
+        if attach:
+            client.attach(self.project if attach is True else attach)
+        return client
+
+    def start_clients(self, count: int, *, attach: bool | Project = False, version: ClientVersion | str | None = None) -> list[Client]:
+        """Start several clients at the same time."""
+        first = len(self.clients) + 1
+        if attach is True:
+            attach = self.project
+        self.rig.networks()
+        if attach:
+            attach.account()
+        with ThreadPoolExecutor(max_workers=4) as pool:
+            names = [f"host{number}" for number in range(first, first + count)]
+            return list(pool.map(lambda name: self.client(name, version=version, attach=attach), names))
+
+    @property
+    def mail(self) -> Mailbox:
+        """The mails to people of this stack's projects."""
+        if self._mailbox is None:
+            self._mailbox = Mailbox(self.rig.mail_sink(), self.history, self._domains)
+        return self._mailbox
+
+    def collect_evidence(self, folder: Path, *, why: str = "") -> Path:
+        """Write what is known about this stack into `folder`: history, logs, state files, versions."""
+        return evidence.collect(self, folder, why=why)
+
+    def close(self) -> None:
+        """Remove the clients and projects of this stack (in the background where that can be)."""
+        for client in self.clients:
+            client.remove()
+        for project in self.projects:
+            project.delete()
+
+    def properties(self) -> list[tuple[str, str]]:
+        """Versions and images, for a test report."""
+        found = [(f"client-{client.name}", f"{client.boinc_version or client.version} ({client.image})") for client in self.clients]
+        return [("server", self.rig.server_image), *found] if self.projects else found

@@ -1,0 +1,61 @@
+"""Accounts: made and found through the client, and the mails that go with them."""
+
+import pytest
+
+from harness.guirpc import ErrorNumber, RpcFailed
+from harness.stack import Stack
+from harness.versions import ClientVersion
+
+
+def test_attach_by_key(stack: Stack, client_version: ClientVersion) -> None:
+    client = stack.client()
+    client.attach(stack.project)
+
+    [host] = stack.project.hosts()
+    [attached] = client.projects()
+    assert attached.hostid == host["id"]
+    assert host["userid"] == stack.project.account().id
+    assert host["domain_name"] == client.name
+
+
+def test_attach_by_email_and_password(stack: Stack, client_version: ClientVersion) -> None:
+    account = stack.project.create_account(f"ada@{stack.project.name}.test", "lovelace 1843", "Ada")
+    client = stack.client()
+    client.attach_with_password(stack.project, account.email, account.password)
+
+    [host] = stack.project.hosts()
+    assert host["userid"] == account.id
+
+
+def test_a_wrong_password_is_refused(stack: Stack, client_version: ClientVersion) -> None:
+    account = stack.project.create_account(f"ada@{stack.project.name}.test", "lovelace 1843")
+    client = stack.client()
+
+    with pytest.raises(RpcFailed) as refused:
+        client.attach_with_password(stack.project, account.email, "babbage 1843")
+
+    assert refused.value.error_num == ErrorNumber.ERR_BAD_PASSWD
+    assert client.projects() == ()
+
+
+def test_an_account_made_by_the_client_gets_a_mail(stack: Stack, client_version: ClientVersion) -> None:
+    client = stack.client()
+    email = f"grace@{stack.project.name}.test"
+    key = client.create_account(stack.project, email, "hopper 1952", "Grace")
+
+    [user] = [user for user in stack.project.users() if user["email_addr"] == email]
+    assert user["authenticator"] == key
+    mail = stack.mail.wait_for(email)
+    assert stack.project.name in mail.subject + mail.text
+
+
+def test_a_second_account_of_one_address_needs_the_same_password(stack: Stack, client_version: ClientVersion) -> None:
+    client = stack.client()
+    email = f"grace@{stack.project.name}.test"
+    key = client.create_account(stack.project, email, "hopper 1952", "Grace")
+
+    assert client.create_account(stack.project, email, "hopper 1952", "Grace") == key
+    with pytest.raises(RpcFailed) as refused:
+        client.create_account(stack.project, email, "another one", "Grace")
+    assert refused.value.error_num == ErrorNumber.ERR_DB_NOT_UNIQUE
+    assert len([user for user in stack.project.users() if user["email_addr"] == email]) == 1
