@@ -577,10 +577,15 @@ def _parse_msg(contents: str) -> MsgFromHost:
     return message
 
 
-def parse_global_prefs(contents: str) -> GlobalPrefs:
-    """The preferences in `contents`, with or without the surrounding tag."""
+def parse_global_prefs(contents: str, venue: str = "") -> GlobalPrefs:
+    """The preferences in `contents`, with or without the surrounding tag.
+
+    Values inside ``<venue name="X">`` count only when X is `venue`, and then instead of the others.
+    """
     prefs = GlobalPrefs(raw=contents.strip()[: limits.MAX_BLOB])
-    inner = Reader(contents)
+    start = contents.find(f'<venue name="{venue}">') if venue else -1
+    end = contents.find("</venue>", start) if start >= 0 else -1
+    inner = Reader(contents[contents.index(">", start) + 1 : end] if end >= 0 else contents)
     while (token := inner.next()) is not None:
         if token.is_end or (token.name == "global_preferences" and token.text is None):
             continue
