@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from docker.models.containers import Container
@@ -12,9 +12,10 @@ from docker.models.containers import Container
 from harness import containers, engine, images
 from harness.containers import ContainerSpec
 from harness.errors import HarnessError
-from harness.guirpc import CcStatus, FileTransfer, GuiRpc, GuiRpcError, Message, Result, RunMode
+from harness.guirpc import CcStatus, ConnectFailed, ConnectionLost, FileTransfer, GuiRpc, Message, Result, RpcTimeout, RunMode, nearxml
 from harness.guirpc import Project as AttachedProject
 from harness.history import Event
+from harness.jobs import Job
 from harness.monitor import Monitor
 from harness.project.base import Account, Project
 from harness.versions import ClientVersion
@@ -155,7 +156,7 @@ class Client:
         words = shlex.split(command) if isinstance(command, str) else list(command)
         with engine.guard(f"running {words[0]} in {self.name}"):
             code, output = self.container.exec_run(words)
-        text = (output or b"").decode("utf-8", "replace")
+        text = output.decode("utf-8", "replace") if isinstance(output, bytes) else ""
         if check and code != 0:
             raise HarnessError(f"a command in {self.name} failed with exit code {code}", thing=shlex.join(words), details=text)
         return text
@@ -177,31 +178,24 @@ class Client:
 
     def _connect(self) -> GuiRpc:
         host, port = self.gui_rpc_address()
-        rpc = GuiRpc(host, port, timeout=10.0)
-        rpc.connect()
-        rpc.authorize(self.password)
-        return rpc
+        return GuiRpc.connect(host, port, password=self.password, within=1.0)
 
     def rpc(self, *, within: Deadline | float = CLIENT_DEADLINE) -> GuiRpc:
         """An authorized GUI RPC connection, made on first use; for RPCs that this class has no name for."""
-        if self._rpc is not None and self._rpc.is_open:
+        if self._rpc is not None and self._rpc.connection.is_open:
             return self._rpc
         last = ""
-        looked = 0
 
         def connected() -> GuiRpc | None:
-            nonlocal last, looked
+            nonlocal last
             try:
                 return self._connect()
-            except GuiRpcError as error:
+            except (ConnectFailed, ConnectionLost, RpcTimeout) as error:
                 last = str(error)
-            looked += 1
-            if looked % 25 == 0:
-                self.container.reload()
-                if self.container.status in ("exited", "dead"):
-                    raise containers.ContainerFailed(
-                        self.container_name, self.image, "the client to run; it ended", log=containers.log_tail(self.container)
-                    )
+            self.container.reload()
+            if self.container.status in ("exited", "dead"):
+                log = containers.log_tail(self.container)
+                raise containers.ContainerFailed(self.container_name, self.image, "the client to run; it ended", log=log)
             return None
 
         self._rpc = wait_until(connected, f"{self.name} answering GUI RPCs", within=within, every=0.02, last_state=lambda: last)
@@ -223,8 +217,8 @@ class Client:
         """
         deadline = Deadline.of(within)
         rpc = self.rpc()
-        rpc.get_project_config(project.master_url, within=deadline)
-        authenticator = rpc.lookup_account(project.master_url, email, password, within=deadline)
+        rpc.get_project_config_and_wait(project.master_url, within=deadline)
+        authenticator = rpc.lookup_account_and_wait(project.master_url, email, password, within=deadline)
         rpc.project_attach(project.master_url, authenticator, project_name=project.name)
         self.wait_attached(project, within=deadline)
 
@@ -232,7 +226,7 @@ class Client:
         self, project: Project, email: str, password: str, user_name: str, *, within: Deadline | float = CLIENT_DEADLINE
     ) -> str:
         """Make an account on the project through the client, and return its key."""
-        return self.rpc().create_account(project.master_url, email, password, user_name, within=Deadline.of(within))
+        return self.rpc().create_account_and_wait(project.master_url, email, password, user_name, within=within)
 
     def wait_attached(self, project: Project, *, within: Deadline | float = CLIENT_DEADLINE) -> Event:
         """Wait until the project's first scheduler reply to this client: from then on it has a host record there."""
@@ -299,7 +293,56 @@ class Client:
     def set_network_mode(self, mode: RunMode, duration: float = 0.0) -> None:
         self.rpc().set_network_mode(mode, duration)
 
+    def set_preferences(self, **preferences: float) -> None:
+        """Change computing preferences of this host, by the names of global_prefs_override.xml; the others stay."""
+        rpc = self.rpc()
+        known = {node.tag: node.text for node in nearxml.parse(rpc.get_global_prefs_override()).children}
+        merged = {**known, **{name: f"{value:g}" for name, value in preferences.items()}}
+        lines = "".join(f"<{name}>{value}</{name}>\n" for name, value in merged.items())
+        rpc.set_global_prefs_override(f"<global_preferences>\n{lines}</global_preferences>\n")
+        rpc.read_global_prefs_override()
+
+    def retry_transfers(self, project: Project) -> None:
+        """Try every waiting transfer of a project now, as the Retry button does."""
+        for transfer in self.transfers():
+            if transfer.project_url == project.master_url and transfer.file_xfer is None:
+                self.rpc().retry_file_transfer(project.master_url, transfer.name)
+
     # --- waits
+
+    def _wait(self, condition: Callable[[], bool], what: str, within: Deadline | float) -> None:
+        wait_until(condition, f"{self.name}: {what}", within=within, evidence=self.stack.history.evidence)
+
+    def wait_checkpoint(self, job: Job, *, within: Deadline | float = CLIENT_DEADLINE) -> None:
+        """Wait until a task of a job has checkpointed since it was started."""
+        names = {result.name for result in job.results()}
+
+        def checkpointed() -> bool:
+            running = [task.active_task for task in self.tasks() if task.name in names]
+            return any(active is not None and active.checkpoint_cpu_time > 0 for active in running)
+
+        self._wait(checkpointed, f"a checkpoint of {job.name}", within)
+
+    def wait_saved(self, job: Job, *, within: Deadline | float = CLIENT_DEADLINE) -> None:
+        """Wait until the task of a job is in the state file, from where a killed client knows it again."""
+        names = [result.name for result in job.results()]
+
+        def saved() -> bool:
+            state = self.exec(["cat", f"{self.DATA_DIRECTORY}/client_state.xml"], check=False)
+            return any(f"<name>{name}</name>" in state for name in names)
+
+        self._wait(saved, f"{job.name} in client_state.xml", within)
+
+    def wait_upload_bytes(self, nbytes: int, *, within: Deadline | float = CLIENT_DEADLINE) -> None:
+        """Wait until some upload has sent that many bytes and is still under way."""
+
+        def under_way() -> bool:
+            return any(
+                transfer.file_xfer is not None and transfer.persistent_file_xfer.is_upload and transfer.file_xfer.bytes_xferred >= nbytes
+                for transfer in self.transfers()
+            )
+
+        self._wait(under_way, f"an upload past {nbytes} bytes", within)
 
     def wait_task(self, *, within: Deadline | float = CLIENT_DEADLINE, **fields: object) -> Event:
         """The first task.state event of this client with these values (state="...", active_state="...", result=...)."""

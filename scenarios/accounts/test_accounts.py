@@ -34,7 +34,7 @@ def test_a_wrong_password_is_refused(stack: Stack, client_version: ClientVersion
     with pytest.raises(RpcFailed) as refused:
         client.attach_with_password(stack.project, account.email, "babbage 1843")
 
-    assert refused.value.error_num == ErrorNumber.ERR_BAD_PASSWD
+    assert refused.value.error_num == ErrorNumber.BAD_PASSWD
     assert client.projects() == ()
 
 
@@ -57,5 +57,5 @@ def test_a_second_account_of_one_address_needs_the_same_password(stack: Stack, c
     assert client.create_account(stack.project, email, "hopper 1952", "Grace") == key
     with pytest.raises(RpcFailed) as refused:
         client.create_account(stack.project, email, "another one", "Grace")
-    assert refused.value.error_num == ErrorNumber.ERR_DB_NOT_UNIQUE
+    assert refused.value.error_num == ErrorNumber.DB_NOT_UNIQUE
     assert len([user for user in stack.project.users() if user["email_addr"] == email]) == 1

@@ -5,12 +5,10 @@ from harness.jobs import Outcome
 from harness.stack import Stack
 from harness.versions import ClientVersion
 
-TRIES = {"min_quorum": 1, "target_nresults": 1, "max_error_results": 2, "max_total_results": 5, "max_success_results": 1}
-
 
 def test_a_crash_is_tried_again_until_there_were_too_many(stack: Stack, client_version: ClientVersion) -> None:
     client = stack.client(attach=True)
-    job = stack.project.submit("crash", command_line="exit 3", **TRIES)
+    job = stack.project.submit("crash", command_line="exit 3", max_error_results=2, max_total_results=5)
 
     job.wait_for(JobState.ERROR)
 
@@ -25,7 +23,7 @@ def test_a_crash_is_tried_again_until_there_were_too_many(stack: Stack, client_v
 def test_a_failed_task_is_retried_on_another_host(stack: Stack, client_version: ClientVersion) -> None:
     stack.project.configure(one_result_per_user_per_wu=0, one_result_per_host_per_wu=1)
     stack.start_clients(2, attach=True)
-    job = stack.project.submit("crash", command_line="exit 7", **TRIES)
+    job = stack.project.submit("crash", command_line="exit 7", max_error_results=2, max_total_results=5)
 
     job.wait_for(JobState.REPORTED, count=2)
 
