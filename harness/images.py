@@ -45,7 +45,7 @@ BUILD_WITHIN = 2400.0
 _KEY_DIGITS = 12
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Spec:
     """One image: its folder below images/, the Dockerfile's target, the suites it is built on, and the images it takes parts from."""
 

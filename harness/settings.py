@@ -117,7 +117,7 @@ def _npm_lines() -> list[str]:
             lines.extend(path.read_text(encoding="utf-8").splitlines())
         except OSError:
             continue
-    registry = os.environ.get("npm_config_registry") or os.environ.get("NPM_CONFIG_REGISTRY")  # noqa: SIM112  (npm reads both)
+    registry = next((value for name, value in os.environ.items() if name.lower() == "npm_config_registry" and value), "")
     if registry:
         lines.append(f"registry={registry}")
     return lines
