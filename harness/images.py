@@ -71,7 +71,7 @@ SPECS: Mapping[str, Spec] = {
     spec.name: spec
     for spec in (
         Spec("base", bases.SUITES),
-        Spec("apps", ("bookworm",)),  # its programs shall run on the oldest client generation too
+        Spec("apps", ("sid",)),  # the only suite whose static BOINC libraries hold any code
         Spec("client", bases.SUITES, target="core"),
         Spec("client-vbox", ("sid",), folder="client", target="vbox", default=False),
         Spec("server", ("trixie",), uses={"APPS": "apps"}),
