@@ -94,13 +94,14 @@ def start(spec: ContainerSpec, ready: WaitStrategy | None = None) -> Container:
         "hostname": spec.name,
         "labels": labels.owner_labels(keep=spec.keep, role=spec.role),
         "network": spec.network,
-        "networking_config": {spec.network: EndpointConfig(client.api._version, aliases=list(spec.aliases))},  # noqa: SLF001
+        "networking_config": {spec.network: EndpointConfig(client.api.api_version, aliases=list(spec.aliases))},
         "cap_drop": ["ALL"],
         "security_opt": ["no-new-privileges"],
         **spec.options,
     }
     container = DockerContainer(spec.image, env=dict(spec.environment), name=spec.name).with_kwargs(**options)
-    container.ports.update(engine.publish(spec.ports))
+    # testcontainers types a port's host side as a number; the SDK takes the address to bind to as well
+    container.ports.update(engine.publish(spec.ports))  # type: ignore[arg-type]
     if ready is not None:
         container.waiting_for(ready)
     started = False
