@@ -10,6 +10,7 @@ from boinc_server import models
 from boinc_server.states import AssimilateState, ErrorMask, Outcome, ServerState
 
 if TYPE_CHECKING:
+    from boinc_server.database import AnyRow
     from boinc_server.rpc import Rpc
 
 _r, _w = models.result.c, models.workunit.c
@@ -28,14 +29,16 @@ def send_result_aborts(rpc: Rpc) -> None:
     One whose workunit is assimilated, or which timed out, is aborted unless it has started.
     """
     names = [held.name for held in rpc.request.other_results]
-    known = {}
+    known: dict[str, AnyRow] = {}
     for start in range(0, len(names), _CHUNK):
         for row in rpc.tx.execute(_HELD, {"host": rpc.host.id, "names": names[start : start + _CHUNK]}):
             known[row.name] = row
     for name in names:
-        row = known.get(name)
-        if row is None or row.error_mask & ErrorMask.CANCELLED:
+        found = known.get(name)
+        if found is None or found.error_mask & ErrorMask.CANCELLED:
             rpc.reply.result_aborts.append(name)
             rpc.reply.insert_message(f"Result {name} is no longer usable")
-        elif row.assimilate_state == AssimilateState.DONE or (row.server_state == ServerState.OVER and row.outcome == Outcome.NO_REPLY):
+        elif found.assimilate_state == AssimilateState.DONE or (
+            found.server_state == ServerState.OVER and found.outcome == Outcome.NO_REPLY
+        ):
             rpc.reply.result_aborts_if_not_started.append(name)

@@ -303,7 +303,7 @@ def misc(request: SchedulerRequest) -> str:
 
 def update_record(tx: Transaction, host: AnyRow, changes: dict[str, Any]) -> None:
     """Write the columns that differ from the stored row, with one prepared statement per set of columns."""
-    stored = host._mapping
+    stored = host._mapping  # noqa: SLF001 - the documented name for access by column
     differing = {name: value for name, value in changes.items() if stored[name] != value}
     if not differing:
         return

@@ -87,19 +87,17 @@ def _process(project: Project, tx: Transaction, request: SchedulerRequest, reply
         rpc.host_changes["external_ip_addr"] = remote_addr[:254]
     same_address = rpc.host.last_ip_addr == request.host_info.ip_addr
     rpc.host_changes["nsame_ip_addr"] = rpc.host.nsame_ip_addr + 1 if same_address else 0
-    error = ""
-    if _find_platforms(rpc):
-        _serve(rpc, caller.weak_auth)
-        hosts.update_record(tx, rpc.host, rpc.host_changes)
-    else:
-        error = "platform"
-    _emit(tx, request, reply, rpc, error=error)
+    if not _find_platforms(rpc):
+        _emit(tx, request, reply, rpc, error="platform")
+        return
+    _serve(rpc, caller.weak_auth)
+    hosts.update_record(tx, rpc.host, rpc.host_changes)
+    _emit(tx, request, reply, rpc)
 
 
 def _serve(rpc: Rpc, weak_auth: bool) -> None:
     """Everything for an accepted host: preferences, reports, aborts, work, trickles."""
-    project, request, reply = rpc.project, rpc.request, rpc.reply
-    config = project.config
+    config, request = rpc.project.config, rpc.request
     preferences.handle(rpc, weak_auth=weak_auth)
     reports.handle(rpc)
     if not request.wants_work:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import bindparam, select
 
-from boinc_server import crypt, models
+from boinc_server import crypt, models, storage
 from boinc_server.body import BodyStream, DisconnectedError
 from boinc_server.states import ServerState
 from boinc_server.wire import limits, names
@@ -193,7 +193,7 @@ class UploadHandler:
 
     def path(self, name: str) -> Path:
         """Where an output file lies; the name must have been checked."""
-        return names.fanout_path(self.project.path("upload"), name, self.project.config.uldl_dir_fanout)
+        return storage.upload_path(self.project, name)
 
     def file_size(self, name: str) -> bytes:
         """Answer a size query: 0 for a file that is not there."""

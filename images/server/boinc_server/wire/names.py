@@ -1,10 +1,8 @@
-"""File names that strangers send, and where the files of a project lie."""
+"""File names that strangers send."""
 
 from __future__ import annotations
 
-import hashlib
 import re
-from pathlib import Path
 from typing import Final
 
 from boinc_server.wire import limits
@@ -24,22 +22,6 @@ def is_valid_filename(name: str) -> bool:
     if ".." in name or name == "." or any(char in name for char in "/\\%"):
         return False
     return not _CONTROL.search(name)
-
-
-def fanout_dir(name: str, fanout: int) -> str:
-    """The directory of a fanned-out file: 28 bits of the name's MD5, skipping the first digit.
-
-    "" when there is no fan-out (sched/sched_util_basic.cpp: dir_hier_path).
-    """
-    if fanout <= 0:
-        return ""
-    digest = hashlib.md5(name.encode("utf-8", "replace"), usedforsecurity=False).hexdigest()
-    return f"{int(digest[1:8], 16) % fanout:x}"
-
-
-def fanout_path(directory: Path, name: str, fanout: int) -> Path:
-    """directory / fan-out / name."""
-    return directory / fanout_dir(name, fanout) / name
 
 
 def result_of_output(name: str) -> str:
