@@ -2,13 +2,14 @@
 
 A *run* is one invocation of pytest (with all of its xdist workers) or of the `harness` command. Everything a run makes carries
 the run's id and the identity of the process that owns it, so that `harness.sweep` can remove what a killed process left behind
-without touching what a living one uses. A process is identified by (host boot id, pid, start time): pids are reused, and
-several hosts may share one engine.
+without touching what a living one uses. A process is identified by (machine, boot, process-id namespace, pid, start time): pids are
+reused, several machines may share one engine, and so may several containers on one machine (CI with the engine's socket mounted).
 """
 
 from __future__ import annotations
 
 import os
+import platform
 import secrets
 from functools import cache
 from pathlib import Path
@@ -18,6 +19,9 @@ RUN = f"{PREFIX}.run"
 PID = f"{PREFIX}.pid"
 START = f"{PREFIX}.start"
 BOOT = f"{PREFIX}.boot"
+#: the machine and the process-id namespace in which PID means something
+MACHINE = f"{PREFIX}.machine"
+NAMESPACE = f"{PREFIX}.pidns"
 #: "1" on things that shall outlive their process (`--keep`, `harness up`); only an explicit sweep removes them
 KEEP = f"{PREFIX}.keep"
 #: what a container is: server, client, mail, ...
@@ -45,10 +49,29 @@ def run_id() -> str:
 @cache
 def boot_id() -> str:
     """The kernel's id of this boot; "unknown" where there is no Linux /proc."""
+    return _first_line(_PROC / "sys/kernel/random/boot_id") or "unknown"
+
+
+@cache
+def machine_id() -> str:
+    """This machine, over its reboots: systemd's machine id, or the host name."""
+    return _first_line(Path("/etc/machine-id")) or platform.node() or "unknown"
+
+
+@cache
+def pid_namespace() -> str:
+    """The kernel's name of this process's pid namespace, like "pid:[4026531836]"."""
     try:
-        return (_PROC / "sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        return str((_PROC / "self/ns/pid").readlink())
     except OSError:
         return "unknown"
+
+
+def _first_line(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").split("\n", 1)[0].strip()
+    except OSError:
+        return ""
 
 
 def start_time(pid: int) -> str | None:
@@ -74,7 +97,14 @@ def owner_pid() -> int:
 def owner_labels(*, keep: bool = False, role: str = "") -> dict[str, str]:
     """The labels to put on a new container, network or volume."""
     pid = owner_pid()
-    found = {RUN: run_id(), PID: str(pid), START: start_time(pid) or "0", BOOT: boot_id()}
+    found = {
+        RUN: run_id(),
+        PID: str(pid),
+        START: start_time(pid) or "0",
+        BOOT: boot_id(),
+        MACHINE: machine_id(),
+        NAMESPACE: pid_namespace(),
+    }
     if keep:
         found[KEEP] = "1"
     if role:
