@@ -7,17 +7,19 @@ import shlex
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import paramiko
 from docker.models.containers import Container
 
-from harness import containers, engine, images
+from harness import containers, engine, images, ssh
 from harness.containers import ContainerSpec
-from harness.errors import HarnessError
+from harness.errors import HarnessError, UsageError
 from harness.guirpc import CcStatus, ConnectFailed, ConnectionLost, FileTransfer, GuiRpc, Message, Result, RpcTimeout, RunMode, nearxml
 from harness.guirpc import Project as AttachedProject
 from harness.history import Event
 from harness.jobs import Job
 from harness.monitor import Monitor
 from harness.project.base import Account, Project
+from harness.ssh import SSH_PORT, KeyPair
 from harness.versions import ClientVersion
 from harness.waiting import Deadline, wait_until
 
@@ -55,7 +57,10 @@ class Client:
         name: str,
         version: ClientVersion,
         *,
-        cc_config: str | None = None,
+        cc_options: Mapping[str, object] | None = None,
+        preferences: Mapping[str, object] | None = None,
+        log_flags: Sequence[str] = (),
+        ssh: bool = False,
         environment: Mapping[str, str] | None = None,
     ) -> None:
         self.stack = stack
@@ -65,9 +70,14 @@ class Client:
         self.container_name = f"{stack.rig.name}-s{stack.number}-{name}"
         self.image = ""
         self.boinc_version = ""
-        self._environment = dict(environment or {})
-        if cc_config is not None:
-            self._environment["BOINC_CC_CONFIG"] = cc_config
+        self._ssh_key = KeyPair.generate() if ssh else None
+        self._environment = {
+            "BOINC_CC_OPTIONS": _words(cc_options),
+            "BOINC_PREFS": _words(preferences),
+            "BOINC_LOG_FLAGS": " ".join(log_flags),
+            **({"BOINC_SSH_AUTHORIZED_KEY": self._ssh_key.public} if self._ssh_key else {}),
+            **(environment or {}),
+        }
         self._container: Container | None = None
         self._rpc: GuiRpc | None = None
         self._monitor: Monitor | None = None
@@ -93,7 +103,7 @@ class Client:
                 **self.stack.clock.environment(),
                 **self._environment,
             },
-            ports=[GUI_RPC_PORT],
+            ports=[GUI_RPC_PORT] + ([SSH_PORT] if self._ssh_key else []),
             keep=self.stack.rig.keep,
             options={"hostname": self.name},
         )
@@ -160,6 +170,13 @@ class Client:
         if check and code != 0:
             raise HarnessError(f"a command in {self.name} failed with exit code {code}", thing=shlex.join(words), details=text)
         return text
+
+    def ssh(self, *, within: Deadline | float = CLIENT_DEADLINE) -> paramiko.SSHClient:
+        """Log in to the host (it has to have been started with `ssh=True`). The caller closes the connection."""
+        if self._ssh_key is None:
+            raise UsageError("this client has no sshd", thing=self.name, expected="`stack.client(ssh=True)`")
+        host, port = engine.address(self.container, SSH_PORT, network=self.stack.rig.volunteers_network)
+        return ssh.connect(host, port, self._ssh_key, within=within)
 
     def log(self) -> str:
         """What the client wrote to its standard output, which is its event log."""
@@ -355,3 +372,8 @@ class Client:
             f"{self.name} saying {text!r}",
             within=within,
         )
+
+
+def _words(options: Mapping[str, object] | None) -> str:
+    """Options as the client image takes them: name=value words; true and false are 1 and 0."""
+    return " ".join(f"{name}={int(value) if isinstance(value, bool) else value}" for name, value in (options or {}).items())

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -87,19 +87,32 @@ class Stack:
         *,
         version: ClientVersion | str | None = None,
         attach: bool | Project = False,
-        cc_config: str | None = None,
-        environment: dict[str, str] | None = None,
+        cc_options: Mapping[str, object] | None = None,
+        preferences: Mapping[str, object] | None = None,
+        log_flags: Sequence[str] = (),
+        ssh: bool = False,
+        environment: Mapping[str, str] | None = None,
     ) -> Client:
         """Start a volunteer host with a BOINC client of a generation ("7.20", "8.0", "8.2"; the scenario's own by default).
 
-        `attach=True` attaches it to the stack's project (or the one given) with that project's first account.
+        `attach=True` attaches it to the stack's project (or the one given) with that project's first account. `cc_options` are
+        options of cc_config.xml, `preferences` of global_prefs_override.xml, `log_flags` the client's; `ssh` starts an sshd.
         """
         chosen = self.version if version is None else version if isinstance(version, ClientVersion) else ClientVersion.of(version)
         number = len(self.clients) + 1
         name = name or f"host{number}"
         if any(client.name == name for client in self.clients):
             raise UsageError("two clients of one name", thing=name, expected="a name of its own for each client of a stack")
-        client = Client(self, name, chosen, cc_config=cc_config, environment=environment or {})
+        client = Client(
+            self,
+            name,
+            chosen,
+            cc_options=cc_options,
+            preferences=preferences,
+            log_flags=log_flags,
+            ssh=ssh,
+            environment=environment,
+        )
         self.clients.append(client)
         client.start()
         if attach:
