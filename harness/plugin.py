@@ -15,9 +15,11 @@ import pytest
 
 from harness.clock import FAST_RATE, Clock
 from harness.errors import HarnessError, UsageError
+from harness.live import Live
 from harness.versions import NEWEST, ClientVersion, parse_versions
 
 if TYPE_CHECKING:
+    from harness.history import History
     from harness.rig import Rig
     from harness.stack import Stack
 
@@ -147,9 +149,12 @@ def stack(rig: Rig, clock: Clock, request: pytest.FixtureRequest) -> Iterator[St
         project_options=dict(mark.kwargs) if mark else {},
     )
     request.node.user_properties.append(("boinc-clock", "real" if clock.is_real else f"{clock.rate:g}x"))
+    live = _live(request.config, stack.history)
     try:
         yield stack
     finally:
+        if live is not None:
+            live.stop()
         reports = request.node.stash.get(_report, {})
         failed = [report for report in reports.values() if report.failed]
         for name, value in stack.properties():
@@ -161,6 +166,18 @@ def stack(rig: Rig, clock: Clock, request: pytest.FixtureRequest) -> Iterator[St
             rig.kept_stacks.append(stack.name)
         else:
             stack.close()
+
+
+def _live(config: pytest.Config, history: History) -> Live | None:
+    """Live progress, if pytest writes to a terminal and runs tests in this process."""
+    reporter = config.pluginmanager.getplugin("terminalreporter")
+    writer = config.get_terminal_writer() if reporter is not None else None
+    stream = writer._file if writer is not None else None  # noqa: SLF001 - the terminal itself, from behind pytest's capturing
+    if writer is None or stream is None or not stream.isatty() or hasattr(config, "workerinput"):
+        return None
+    live = Live(history, stream, column=writer.width_of_current_line)
+    live.start()
+    return live
 
 
 def _evidence_folder(request: pytest.FixtureRequest) -> Path:
