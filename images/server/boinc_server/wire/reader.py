@@ -113,13 +113,13 @@ def boolean(text: str) -> bool:
 
 
 def decode(body: bytes) -> str:
-    """Text of a request: UTF-8, with what is not UTF-8 replaced; NUL bytes dropped.
+    """Text of a request: UTF-8, with NUL bytes and what is not UTF-8 replaced by U+FFFD.
 
-    No declaration can change the encoding. NULs are dropped since neither a C client can mean
-    them nor every database can store them.
+    No declaration can change the encoding. No C client can mean a NUL, and not every database can
+    store one.
     """
     text = body.decode("utf-8", "replace")
-    return text.replace("\0", "") if "\0" in text else text
+    return text.replace("\0", "\ufffd") if "\0" in text else text
 
 
 Converter = Callable[[str], object]

@@ -22,7 +22,7 @@ DELAY_UNACCEPTABLE: Final = 86400.0
 DELAY_LOCKED: Final = 60.0
 DELAY_NO_WORK_SKIP: Final = 0.0
 _MAX_MESSAGE: Final = 1000
-"""Characters; the client's buffer has 1024 bytes."""
+"""Bytes; the client's buffer has 1024."""
 
 _ESCAPES: Final = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 
@@ -149,8 +149,7 @@ class SchedulerReply:
         if self.request_delay > 0:
             out.append(f"<request_delay>{number(self.request_delay)}</request_delay>\n")
         for message in self.messages:
-            text = escape(message.text)[:_MAX_MESSAGE]
-            out.append(f'<message priority="{message.priority}">{text}</message>\n')
+            out.append(f'<message priority="{message.priority}">{_message_text(message.text)}</message>\n')
         out.append(f"<project_name>{escape(self.project_name)}</project_name>\n")
         if self.send_time_stats_log:
             out.append("<send_time_stats_log>1</send_time_stats_log>\n")
@@ -238,3 +237,11 @@ class SchedulerReply:
 
 def _names(out: list[str], tag: str, names: Iterable[str]) -> None:
     out.extend(f"<{tag}>\n    <name>{escape(name)}</name>\n</{tag}>\n" for name in names)
+
+
+def _message_text(text: str) -> str:
+    """An escaped message that fits the client's buffer; what is cut off is whole characters."""
+    text = text[:_MAX_MESSAGE]
+    while len((escaped := escape(text)).encode("utf-8", "replace")) > _MAX_MESSAGE:
+        text = text[: len(text) * 7 // 8]
+    return escaped
