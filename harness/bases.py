@@ -61,7 +61,7 @@ def pull(suite: str, tag: str) -> bool:
 
     with engine.guard(f"looking for {name}"):
         if not client.images.list(name=name):
-            if not _registry_answers(name):
+            if not registry_answers(name):
                 return False
             with Step(f"pulling {name}"):
                 done = subprocess.run(["docker", "pull", "--quiet", name], capture_output=True, timeout=PULL_WITHIN, check=False)
@@ -73,7 +73,7 @@ def pull(suite: str, tag: str) -> bool:
             return False
 
 
-def _registry_answers(name: str) -> bool:
+def registry_answers(name: str) -> bool:
     """Whether the engine's registry knows an image: asked through the engine, since it may reach one that this process does not."""
     host = engine.host()
     if not dockerhttp.speaks(host):

@@ -93,7 +93,7 @@ def is_left_over(thing: Thing, owner: Owner, *, kept: bool, now: float) -> bool:
     if thing.labels.get(labels.KEEP) and not kept:
         return False
     if owner is Owner.UNKNOWN:
-        return kept or (thing.created > 0 and now - thing.created > FOREIGN_AGE)
+        return thing.created > 0 and now - thing.created > FOREIGN_AGE
     return owner is Owner.GONE
 
 
@@ -145,7 +145,7 @@ def _seconds(stamp: object) -> float:
         digits = len(tail) - len(tail.lstrip("0123456789"))
         text = f"{head}.{tail[: min(digits, 6)]}{tail[digits:]}"
     try:
-        return datetime.datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
+        return datetime.datetime.fromisoformat(text).timestamp()
     except ValueError:
         return 0.0
 
