@@ -54,6 +54,8 @@ class Spec:
     folder: str = ""
     target: str = ""
     uses: Mapping[str, str] = field(default_factory=dict)
+    #: parts of the folder that this image has nothing to do with (another target's)
+    without: tuple[str, ...] = ()
     #: built by `./run`; the others when something asks for them
     default: bool = True
 
@@ -72,10 +74,11 @@ SPECS: Mapping[str, Spec] = {
     for spec in (
         Spec("base", bases.SUITES),
         Spec("apps", ("sid",)),  # the only suite whose static BOINC libraries hold any code
-        Spec("client", bases.SUITES, target="core"),
+        Spec("client", bases.SUITES, target="core", without=("vbox",)),
         Spec("client-vbox", ("sid",), folder="client", target="vbox", default=False),
         Spec("server", ("trixie",), uses={"APPS": "apps"}),
         Spec("mail", ("trixie",)),
+        Spec("proxy", ("trixie",)),
         Spec("guest", ("trixie",), default=False),
     )
 }
@@ -122,7 +125,7 @@ def context_files(spec: Spec) -> list[tuple[str, Path]]:
     """The files of an image's build context: (path inside it, path here), sorted. Raises `ImageBuildFailed` without a Dockerfile."""
     if not (spec.context / "Dockerfile").is_file():
         raise ImageBuildFailed("an image has no Dockerfile", thing=f"images/{spec.folder or spec.name}/Dockerfile", expected="that file")
-    return sorted(_walk(spec.context, ""))
+    return sorted((name, path) for name, path in _walk(spec.context, "") if name.split("/", maxsplit=1)[0] not in spec.without)
 
 
 def _walk(folder: Path, inside: str) -> Iterator[tuple[str, Path]]:
@@ -221,6 +224,10 @@ def main(arguments: list[str]) -> int:
         return 130
     if arguments:
         print("\n".join(tags.values()))
+    else:
+        from harness import compose  # noqa: PLC0415  (it imports this module)
+
+        compose.write_env()
     return 0
 
 
