@@ -13,7 +13,7 @@ from docker.models.containers import Container
 from harness import containers, engine, images, ssh
 from harness.containers import ContainerSpec
 from harness.errors import HarnessError, UsageError
-from harness.guirpc import CcStatus, ConnectFailed, ConnectionLost, FileTransfer, GuiRpc, Message, Result, RpcTimeout, RunMode, nearxml
+from harness.guirpc import CcStatus, FileTransfer, GuiRpc, Message, Result, RunMode, Unauthorized, nearxml
 from harness.guirpc import Project as AttachedProject
 from harness.history import Event
 from harness.jobs import Job
@@ -207,7 +207,9 @@ class Client:
             nonlocal last
             try:
                 return self._connect()
-            except (ConnectFailed, ConnectionLost, RpcTimeout) as error:
+            except Unauthorized:
+                raise
+            except HarnessError as error:  # not listening yet, or no address since it has ended
                 last = str(error)
             self.container.reload()
             if self.container.status in ("exited", "dead"):

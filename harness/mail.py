@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import email.utils
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -34,8 +35,11 @@ class MailSinkGone(HarnessError):
     exit_code = 69
 
 
-class MailSink:
-    """maildev's REST interface (GET /email)."""
+class MailSink(abc.ABC):
+    """A mail sink's REST interface."""
+
+    #: the port of its page and of its REST interface
+    web_port: int
 
     def __init__(self, base_url: str) -> None:
         self.base_url = base_url
@@ -44,32 +48,74 @@ class MailSink:
     def ready(self) -> bool:
         """Does it answer?"""
         try:
-            return self._http.get("/healthz").is_success
+            return self._http.get(self._ready_path).is_success
         except httpx.TransportError:
             return False
-
-    def all(self) -> list[Mail]:
-        """Every mail it holds, oldest first."""
-        try:
-            answer = self._http.get("/email")
-            answer.raise_for_status()
-        except httpx.HTTPError as error:
-            raise MailSinkGone("the mail sink does not answer", thing=self.base_url, expected=f"its list of mails; got {error}") from error
-        return [_mail(record) for record in answer.json()]
 
     def close(self) -> None:
         self._http.close()
 
+    def _get(self, path: str) -> Any:
+        try:
+            answer = self._http.get(path)
+            answer.raise_for_status()
+            return answer.json()
+        except (httpx.HTTPError, ValueError) as error:
+            expected = f"its list of mails; got {error}"
+            raise MailSinkGone("the mail sink does not answer", thing=f"{self.base_url}{path}", expected=expected) from error
 
-def _mail(record: Mapping[str, Any]) -> Mail:
-    return Mail(
-        id=str(record["id"]),
-        sender=str(record["from"][0]["address"]) if record.get("from") else "",
-        to=[str(entry["address"]) for entry in record.get("to") or []],
-        subject=str(record.get("subject") or ""),
-        text=str(record.get("text") or ""),
-        headers={str(name).lower(): str(value) for name, value in (record.get("headers") or {}).items()},
-    )
+    _ready_path: str
+
+    @abc.abstractmethod
+    def all(self) -> list[Mail]:
+        """Every mail it holds, oldest first."""
+
+
+class Maildev(MailSink):
+    """maildev (GET /email), the sink that the project builds."""
+
+    web_port = 1080
+    _ready_path = "/healthz"
+
+    def all(self) -> list[Mail]:
+        return [
+            Mail(
+                id=str(record["id"]),
+                sender=str(record["from"][0]["address"]) if record.get("from") else "",
+                to=[str(entry["address"]) for entry in record.get("to") or []],
+                subject=str(record.get("subject") or ""),
+                text=str(record.get("text") or ""),
+                headers={str(name).lower(): str(value) for name, value in (record.get("headers") or {}).items()},
+            )
+            for record in self._get("/email")
+        ]
+
+
+class Mailpit(MailSink):
+    """Mailpit (GET /api/v1/messages, newest first), from a registry."""
+
+    web_port = 8025
+    _ready_path = "/readyz"
+    image = "axllent/mailpit:latest"
+
+    def all(self) -> list[Mail]:
+        records = self._get("/api/v1/messages?limit=1000")["messages"]
+        return [self._mail(str(record["ID"])) for record in reversed(records)]
+
+    def _mail(self, message: str) -> Mail:
+        record = self._get(f"/api/v1/message/{message}")
+        headers = self._get(f"/api/v1/message/{message}/headers")
+        return Mail(
+            id=message,
+            sender=str((record.get("From") or {}).get("Address") or ""),
+            to=[str(entry["Address"]) for entry in record.get("To") or []],
+            subject=str(record.get("Subject") or ""),
+            text=str(record.get("Text") or ""),
+            headers={str(name).lower(): ", ".join(values) for name, values in headers.items()},
+        )
+
+
+SINKS: Mapping[str, type[MailSink]] = {"maildev": Maildev, "mailpit": Mailpit}
 
 
 class Mailbox:

@@ -37,6 +37,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="client generations to run scenarios with: 7.20, 8.0, 8.2, a comma-separated list, or all (default)",
     )
     group.addoption("--server", default="embedded", metavar="NAME", help=f"project server: {', '.join(SERVERS)}")
+    group.addoption(
+        "--mail-sink", default="maildev", choices=("maildev", "mailpit"), help="mail sink: maildev (built here) or Mailpit (pulled)"
+    )
     group.addoption("--real-time", action="store_true", help="run every scenario by the clock on the wall")
     group.addoption(
         "--time-rate",
@@ -107,7 +110,7 @@ def rig(request: pytest.FixtureRequest) -> Iterator[Rig]:
     sweep.sweep()
     worker = getattr(request.config, "workerinput", {}).get("workerid", "")
     keep = request.config.getoption("--keep") or request.config.getoption("--keep-on-failure")
-    rig = Rig(name=worker, keep=keep)
+    rig = Rig(name=worker, keep=keep, mail_sink=request.config.getoption("--mail-sink"))
     try:
         yield rig
     finally:

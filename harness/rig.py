@@ -19,14 +19,13 @@ from docker.models.networks import Network
 from harness import containers, engine, images, labels
 from harness.containers import ContainerSpec, ReadyWhen
 from harness.errors import HarnessError
-from harness.mail import MailSink
+from harness.mail import SINKS, Mailpit, MailSink
 from harness.project.embedded import Control
 from harness.waiting import Deadline
 
 SERVER_NAME = "boinc.test"
 PUBLIC_PORT = 80
 CONTROL_PORT = 8081
-MAIL_WEB_PORT = 1080
 MAIL_SMTP_PORT = 1025
 
 
@@ -93,7 +92,7 @@ class _Wrapped:
 class Rig:
     """The shared part of the stacks of one process. Parts start on first use; `close` removes them all."""
 
-    def __init__(self, *, name: str = "", keep: bool = False) -> None:
+    def __init__(self, *, name: str = "", keep: bool = False, mail_sink: str = "maildev") -> None:
         self.name = f"boinc-harness-{labels.run_id()}" + (f"-{name}" if name else "")
         self.keep = keep
         self.kept_stacks: list[str] = []
@@ -104,6 +103,7 @@ class Rig:
         self._lock = threading.RLock()
         self._server: ServerHandle | None = None
         self._mail: MailSink | None = None
+        self._mail_kind = SINKS[mail_sink]
         self._networks = False
         self._counter = 0
         self._background = ThreadPoolExecutor(max_workers=4, thread_name_prefix="rig")
@@ -179,17 +179,17 @@ class Rig:
         spec = ContainerSpec(
             name=f"{self.name}-mail",
             role="mail",
-            image=images.ensure("mail"),
+            image=_mailpit() if self._mail_kind is Mailpit else images.ensure("mail"),
             network=self.control_network,
             aliases=["mail"],
-            ports=[MAIL_WEB_PORT],
+            ports=[self._mail_kind.web_port],
             keep=self.keep,
         )
         container = containers.start(spec)
         self._cleanup.callback(containers.remove_quietly, spec.name)
         container.reload()
-        host, port = engine.address(container, MAIL_WEB_PORT, network=self.control_network)
-        sink = MailSink(f"http://{host}:{port}")
+        host, port = engine.address(container, self._mail_kind.web_port, network=self.control_network)
+        sink = self._mail_kind(f"http://{host}:{port}")
         self._cleanup.callback(sink.close)
         ReadyWhen(lambda _container: sink.ready(), "answering on its web port").wait_until_ready(_Wrapped(container))
         return sink
@@ -228,3 +228,14 @@ def _remove_network(network: Network) -> None:
         network.remove()
     except docker.errors.NotFound:
         return
+
+
+def _mailpit() -> str:
+    """Mailpit's image, pulled if the engine does not have it."""
+    client = engine.connect()
+    try:
+        client.images.get(Mailpit.image)
+    except docker.errors.ImageNotFound:
+        with engine.guard(f"pulling {Mailpit.image}"):
+            client.images.pull(Mailpit.image)
+    return Mailpit.image

@@ -9,8 +9,17 @@ import pytest
 
 from harness.clock import Clock
 from harness.history import History
-from harness.mail import Mailbox, MailSink, MailSinkGone
+from harness.mail import Mailbox, Maildev, Mailpit, MailSink, MailSinkGone
 from harness.waiting import WaitTimeout
+
+#: what Mailpit says of one mail (its API, version 1)
+PITS: dict[str, object] = {
+    "/api/v1/messages?limit=1000": {"messages": [{"ID": "b"}, {"ID": "a"}]},
+    "/api/v1/message/a": {"From": {"Address": "admin@p1.test"}, "To": [{"Address": "ada@p1.test"}], "Subject": "One", "Text": "first"},
+    "/api/v1/message/b": {"From": {"Address": "admin@p1.test"}, "To": [{"Address": "ada@p1.test"}], "Subject": "Two", "Text": "second"},
+    "/api/v1/message/a/headers": {"X-Project": ["p1"]},
+    "/api/v1/message/b/headers": {},
+}
 
 
 def _record(number: int, to: str, subject: str) -> dict[str, object]:
@@ -26,7 +35,7 @@ def mails() -> list[dict[str, object]]:
 def sink(mails: list[dict[str, object]]) -> Iterator[MailSink]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            body = json.dumps(mails).encode()
+            body = json.dumps(PITS.get(self.path, mails)).encode()
             self.send_response(200)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
@@ -38,7 +47,7 @@ def sink(mails: list[dict[str, object]]) -> Iterator[MailSink]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
-    sink = MailSink(f"http://127.0.0.1:{server.server_address[1]}")
+    sink = Maildev(f"http://127.0.0.1:{server.server_address[1]}")
     yield sink
     sink.close()
     server.shutdown()
@@ -81,7 +90,16 @@ def test_a_mail_that_never_comes(sink: MailSink, mails: list[dict[str, object]],
 
 
 def test_a_sink_that_is_gone_is_named() -> None:
-    sink = MailSink("http://127.0.0.1:9")
+    sink = Maildev("http://127.0.0.1:9")
     assert not sink.ready()
     with pytest.raises(MailSinkGone, match=r"127\.0\.0\.1:9"):
         sink.all()
+
+
+def test_mailpit_tells_the_same(sink: MailSink, history: History) -> None:
+    pit = Mailpit(sink.base_url)
+    first, second = Mailbox(pit, history, ["p1.test"]).all()
+    pit.close()
+    assert (first.subject, first.text, first.sender, first.to) == ("One", "first", "admin@p1.test", ["ada@p1.test"])
+    assert first.headers == {"x-project": "p1"}
+    assert second.subject == "Two"
