@@ -25,6 +25,7 @@ from boinc_server.body import BodyStream, DisconnectedError
 from boinc_server.states import ServerState
 from boinc_server.wire import limits, names
 from boinc_server.wire.reader import WireError, double, unescape
+from boinc_server.wire.reply import escape
 
 if TYPE_CHECKING:
     from boinc_server.project import Project
@@ -99,7 +100,7 @@ def reply(status: int, text: str = "") -> bytes:
     """A ``<data_server_reply>``; `text` is a message unless the status is SUCCESS."""
     inner = ""
     if text:
-        inner = f"    {text}\n" if status == SUCCESS else f"    <message>{text[:1000]}</message>\n"
+        inner = f"    {text}\n" if status == SUCCESS else f"    <message>{escape(text[:1000])}</message>\n"
     return f"<data_server_reply>\n    <status>{status}</status>\n{inner}</data_server_reply>\n".encode("utf-8", "replace")
 
 
