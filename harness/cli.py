@@ -9,16 +9,12 @@ import subprocess
 import sys
 import threading
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 import click
 
-from harness import labels
 from harness.errors import HarnessError, UsageError
 from harness.versions import NEWEST, ClientVersion
-
-if TYPE_CHECKING:
-    from docker.models.containers import Container
 
 # Imports of what needs the engine's SDK are inside the commands: `harness --help` shall not take a second.
 
@@ -109,26 +105,13 @@ def run(file: str, options: Sequence[str]) -> None:
     os.execv(sys.executable, [sys.executable, "-m", "pytest", file, *options])
 
 
-def _containers(role: str | None = None) -> list[Container]:
-    from harness import engine  # noqa: PLC0415
+@cli.command()
+@click.option("--once", is_flag=True, help="print once and end")
+def top(once: bool) -> None:
+    """Show clients, tasks, transfers and server queues of the running stacks, live."""
+    from harness import top as display  # noqa: PLC0415
 
-    wanted = [labels.RUN] + ([f"{labels.ROLE}={role}"] if role else [])
-    return engine.connect().containers.list(filters={"label": wanted})
-
-
-def _find(name: str) -> Container:
-    """The one running container that `name` means: its whole name, or its last part ("server", "mail", "host1")."""
-    running = _containers()
-    matching = [one for one in running if one.name == name or str(one.name).endswith(f"-{name}")]
-    if len(matching) == 1:
-        return matching[0]
-    names = ", ".join(sorted(str(one.name) for one in (matching or running))) or "none is running"
-    raise UsageError(
-        "no such container" if not matching else "several containers of that name",
-        thing=name,
-        expected=f"one of: {names}",
-        remedy="bring a stack up with `harness up`" if not running else "give the whole name",
-    )
+    display.show(once=once)
 
 
 @cli.command()
@@ -137,7 +120,9 @@ def _find(name: str) -> Container:
 @click.option("-n", "--lines", default=200, show_default=True, type=click.IntRange(0), help="how many of the last lines")
 def logs(name: str, follow: bool, lines: int) -> None:
     """Show the log of a part of a running stack: server, mail, or a client's name."""
-    container = _find(name)
+    from harness import running  # noqa: PLC0415
+
+    container = running.find(name)
     if not follow:
         click.echo(container.logs(tail=lines), nl=False)
         return
@@ -153,7 +138,9 @@ def logs(name: str, follow: bool, lines: int) -> None:
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 def shell(client: str, command: Sequence[str]) -> NoReturn:
     """Open a shell in a client's container, or run COMMAND there."""
-    container = _find(client)
+    from harness import running  # noqa: PLC0415
+
+    container = running.find(client)
     docker = shutil.which("docker")
     if docker is None:
         raise HarnessError(
