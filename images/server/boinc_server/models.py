@@ -286,7 +286,6 @@ result = _table(
     _float("peak_swap_size"),
     _float("peak_disk_usage"),
     Index("res_wuid", "workunitid"),
-    Index("res_unsent", "server_state", "appid", "priority", sqlite_where=text("server_state = 2")),
     Index("res_hostid", "hostid", "server_state", sqlite_where=text("hostid > 0")),
     Index("res_filedel", "file_delete_state", sqlite_where=text("file_delete_state = 1")),
 )
@@ -411,4 +410,13 @@ token = _table(
     _int("userid"),
     Column("type", String(1), nullable=False, default=""),
     _int("create_time"),
+)
+
+# The feeder's order: high priority first, then oldest first.
+Index(
+    "res_feeder",
+    result.c.appid,
+    result.c.priority.desc(),
+    result.c.id,
+    sqlite_where=text("server_state = 2"),
 )

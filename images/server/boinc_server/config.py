@@ -1,0 +1,130 @@
+"""A project's options, by the names they have in config.xml (sched/sched_config.h).
+
+Only what this server acts upon is here; an unknown name is refused, so that a typing mistake does
+not silently test something else.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Seconds = Annotated[float, Field(ge=0, le=2**31)]
+Count = Annotated[int, Field(ge=0, le=2**31 - 1)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class ProjectConfig(BaseModel):
+    """Options of config.xml; times in (virtual) seconds unless the name says otherwise."""
+
+    model_config = ConfigDict(extra="forbid", validate_assignment=True)
+
+    # What a project is and whether it is up. stop_* are trigger files upstream.
+    master_url: str = ""
+    stop_sched: bool = False
+    stop_upload: bool = False
+    stop_download: bool = False
+    stop_daemons: bool = False
+    stop_web: bool = False
+    maintenance_delay: Seconds = 3600
+
+    # Accounts
+    disable_account_creation: bool = False
+    min_passwd_length: Count = 6
+    invite_codes: str = ""
+    verify_email: bool = False
+    """Send a verification mail to each new account; html/project/project.inc upstream."""
+
+    # Who may talk to us
+    min_core_client_version: Count = 0
+    min_core_client_version_announced: Count = 0
+    min_core_client_upgrade_deadline: Count = 0
+    ban_os: list[str] = Field(default_factory=list)
+    ban_cpu: list[str] = Field(default_factory=list)
+    min_sendwork_interval: Seconds = 0
+    next_rpc_delay: Seconds = 2
+    """Small, so that no test has to nudge a client; upstream's default is not to send it."""
+    request_delay: Seconds = 0
+    """Added to every reply; an extra of this server."""
+    dont_send_code_sign_key: bool = False
+
+    # How many results
+    max_wus_to_send: Annotated[int, Field(ge=1)] = 10
+    max_wus_in_progress: Count = 0
+    max_wus_in_progress_gpu: Count = 0
+    max_jobs_in_progress: str = ""
+    """The `<max_jobs_in_progress>` element of config_aux.xml, as text."""
+    daily_result_quota: Count = 0
+    gpu_multiplier: Count = 0
+    max_ncpus: Count = 0
+    max_results_accepted: Count = 0
+    report_max: Count = 0
+
+    # Which results
+    one_result_per_user_per_wu: bool = False
+    one_result_per_host_per_wu: bool = False
+    homogeneous_redundancy: Annotated[int, Field(ge=0, le=2)] = 0
+    default_disk_min_free_gb: Annotated[float, Field(ge=0)] = 1.0
+    default_disk_max_used_gb: Annotated[float, Field(ge=0)] = 0.0
+    default_disk_max_used_pct: Annotated[float, Field(ge=0, le=100)] = 100.0
+    ignore_delay_bound: bool = False
+    non_cpu_intensive: bool = False
+    version_select_random_factor: Annotated[float, Field(ge=0)] = 0.0
+    prefer_primary_platform: bool = False
+    user_filter: bool = False
+    distinct_beta_apps: bool = False
+    allow_beta_by_default: bool = False
+    keyword_sched: bool = False
+    sched_locality: bool = False
+    strict_memory_bound: bool = False
+
+    # Reliability and adaptive replication
+    reliable_max_avg_turnaround: Seconds = 0
+    reliable_on_priority: Count = 0
+    reliable_priority_on_over: Count = 0
+    reliable_priority_on_over_except_error: Count = 0
+    reliable_reduced_delay_bound: Fraction = 0
+
+    # Lost, late and cancelled results
+    resend_lost_results: bool = True
+    send_result_abort: bool = True
+    report_grace_period: Seconds = 0
+    grace_period_hours: Annotated[float, Field(ge=0)] = 0
+
+    # Files
+    uldl_dir_fanout: Annotated[int, Field(ge=0, le=65536)] = 1024
+    ignore_upload_certificates: bool = False
+    dont_generate_upload_certificates: bool = False
+    delete_delay_hours: Annotated[float, Field(ge=0)] = 0
+    dont_delete_files: bool = False
+    """Keep inputs and outputs after assimilation, for looking at; an extra of this server."""
+    do_file_delete_regex: str = ""
+    max_upload_size: Annotated[float, Field(ge=0)] = 0
+
+    # Credit
+    max_granted_credit: Annotated[float, Field(ge=0)] = 0
+    credit: Annotated[str, Field(pattern="^(flops|from_wu|from_runtime|none)$")] = "flops"
+    """How a validator grants: by the workunit's FLOPs, --credit_from_wu, --credit_from_runtime, --no_credit."""
+    validator: str = "bitwise"
+    """The validator of apps that name none: bitwise, trivial ("any result"), or a registered one."""
+    validators: dict[str, str] = Field(default_factory=dict)
+    """App name -> validator."""
+    adaptive_always_replicate: bool = False
+
+    # Messages, targeted jobs, batches
+    msg_to_host: bool = False
+    enable_assignment: bool = False
+    enable_assignment_multi: bool = False
+    trickle_varieties: list[str] = Field(default_factory=list)
+    symstore: str = ""
+    admin_email: str = ""
+    mail_job_failures: bool = True
+
+    # Purge
+    purge_min_age_days: Annotated[float, Field(ge=0)] = 0
+    db_purge: bool = False
+
+    def grace_period(self) -> float:
+        """Seconds that the database gives a result beyond the deadline its client knows."""
+        return self.report_grace_period or self.grace_period_hours * 3600

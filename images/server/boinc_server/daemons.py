@@ -1,0 +1,178 @@
+"""Transitioner, validator, assimilator and file deleter as one: run at once when a workunit is due.
+
+Nothing polls. A commit that changes a workunit names it, and it is settled right after; what has to
+happen later (deadlines, deferred deletion) is a timer on the project's virtual clock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import bindparam, func, or_, select, update
+
+from boinc_server import assimilator, file_deleter, models, outputs, transitioner, validator
+from boinc_server.database import Transaction
+from boinc_server.job import Job
+from boinc_server.states import NEVER, AssimilateState, FileDeleteState
+
+if TYPE_CHECKING:
+    from boinc_server.project import Project
+
+_WU: Final = models.workunit.c
+_NEXT: Final = select(func.min(_WU.transition_time))
+_DUE: Final = select(_WU.id).where(_WU.transition_time < bindparam("now")).order_by(_WU.transition_time).limit(1000)
+_UNFINISHED: Final = select(_WU.id).where(
+    or_(
+        _WU.need_validate > 0,
+        _WU.assimilate_state == int(AssimilateState.READY),
+        _WU.file_delete_state == int(FileDeleteState.READY),
+    )
+)
+_POSTPONE: Final = update(models.workunit).where(_WU.id == bindparam("_id")).values(transition_time=bindparam("when"))
+_MAX_ROUNDS: Final = 20
+_RETRY: Final = 60
+"""Virtual seconds until a workunit is tried again whose handling failed (a broken template, say)."""
+
+
+class Daemons:
+    """The daemons of one project."""
+
+    def __init__(self, project: Project) -> None:
+        self._project = project
+        self._timer: asyncio.TimerHandle | None = None
+        self._armed_for = float(NEVER)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closed = False
+
+    def settle(self, workunits: list[int]) -> None:
+        """Do all that can be done now for these workunits, each in BOINC's order of daemons."""
+        project = self._project
+        if self._closed or project.config.stop_daemons:
+            return
+        with project.transaction() as tx:
+            try:
+                with tx.savepoint():
+                    deletions = [wu for wu in workunits if self._process(tx, wu)]
+            except Exception:
+                # One workunit must not hold up the others: find it, put it off.
+                if len(workunits) > 1:
+                    for workunit in workunits:
+                        self.settle([workunit])
+                    return
+                project.log.exception("[WU#%d] the daemons failed; next try in %d s", workunits[0], _RETRY)
+                tx.execute(_POSTPONE, {"_id": workunits[0], "when": tx.now + _RETRY})
+                self.schedule(tx.now + _RETRY)
+                return
+            for workunit in deletions:
+                tx.after_commit(partial(file_deleter.delete_files, project, workunit))
+
+    def _process(self, tx: Transaction, workunit_id: int) -> bool:
+        """Run the daemons for one workunit until nothing changes; True when files can be deleted."""
+        job = Job.load(tx, workunit_id)
+        if job is None:
+            return False
+        wu = job.wu
+        for _ in range(_MAX_ROUNDS):
+            transitioner.transition(tx, job)
+            if wu.need_validate:
+                large = validator.large_files(tx, job)
+                if large:
+                    self._read_in_thread(workunit_id, large)
+                    break
+                validator.validate(tx, job, validator.validator_for(tx, wu.appid))
+                if wu.transition_time <= tx.now:
+                    continue
+            if wu.assimilate_state == AssimilateState.READY:
+                assimilator.assimilate(tx, job)
+                continue
+            break
+        job.save(tx)
+        if wu.transition_time < NEVER:
+            self.schedule(wu.transition_time)
+        ready = int(FileDeleteState.READY)
+        return wu.file_delete_state == ready or any(r.file_delete_state == ready for r in job.results)
+
+    def _read_in_thread(self, workunit_id: int, files: list[Path]) -> None:
+        """Read large outputs off the loop, then come back to this workunit."""
+
+        async def read() -> None:
+            for file in files:
+                await asyncio.to_thread(outputs.md5, file)
+            self.settle([workunit_id])
+
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            for file in files:
+                outputs.md5(file)
+            self._project.events.emit("validator.deferred", workunit=workunit_id)
+            return
+        task = loop.create_task(read())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def run_due(self) -> int:
+        """Settle every workunit whose time has come; returns how many there were."""
+        done = 0
+        while not self._closed and not self._project.config.stop_daemons:
+            with self._project.transaction() as tx:
+                due = [row.id for row in tx.all(_DUE, now=tx.now)]
+            if not due:
+                break
+            done += len(due)
+            for start in range(0, len(due), 100):
+                self.settle(due[start : start + 100])
+        return done
+
+    def recover(self) -> None:
+        """After a start: finish what a stop or kill interrupted, then arm the timer."""
+        with self._project.transaction() as tx:
+            unfinished = [row.id for row in tx.all(_UNFINISHED)]
+        for start in range(0, len(unfinished), 100):
+            self.settle(unfinished[start : start + 100])
+        self._fire()
+
+    def schedule(self, virtual_time: float) -> None:
+        """Make sure the daemons run soon after that virtual time."""
+        if virtual_time < self._armed_for and not self._closed:
+            self._arm(virtual_time)
+
+    def _arm(self, virtual_time: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._armed_for = virtual_time
+        if virtual_time >= NEVER:
+            return
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            return
+        # One more second: a result is late when its deadline is past, not when it is reached.
+        delay = self._project.clock.real_delay(virtual_time + 1) + 0.001
+        self._timer = loop.call_later(min(delay, 86400.0), self._fire)
+
+    def _fire(self) -> None:
+        if self._closed:
+            return
+        self._armed_for = float(NEVER)
+        self.run_due()
+        with self._project.transaction() as tx:
+            row = tx.one(_NEXT)
+        if row is not None and row[0] is not None:
+            self._arm(min(float(row[0]), self._armed_for))
+
+    def clock_changed(self) -> None:
+        """The clock jumped or changed its speed: what is due now?"""
+        self._fire()
+
+    def close(self) -> None:
+        self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        for task in self._tasks:
+            task.cancel()
