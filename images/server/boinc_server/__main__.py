@@ -2,7 +2,7 @@
 
 Environment:
     BOINC_DATA             directory of everything, default /data
-    BOINC_BASE_URL         start of all master URLs, default http://boinc.test/
+    BOINC_URL_BASE         start of all master URLs, default http://boinc.test/
     BOINC_PORT             public port, default 80, on all addresses
     BOINC_CONTROL_TOKEN    bearer token of the control interface, required
     BOINC_CONTROL_HOST     name or address to bind it to, default 127.0.0.1
@@ -25,11 +25,12 @@ from pathlib import Path
 from typing import Final
 
 import uvicorn
+import uvloop
 
 from boinc_server import __version__
 from boinc_server.control.app import make_app
 from boinc_server.mail import Mailer
-from boinc_server.public import PublicApp
+from boinc_server.public import make_app as make_public_app
 from boinc_server.registry import Registry
 
 _log = logging.getLogger("boinc_server")
@@ -81,7 +82,7 @@ async def serve() -> None:
     if not token:
         raise SettingError("BOINC_CONTROL_TOKEN is not set: the control interface needs a token")
     data = Path(os.environ.get("BOINC_DATA", "/data"))
-    base_url = os.environ.get("BOINC_BASE_URL", "http://boinc.test/")
+    base_url = os.environ.get("BOINC_URL_BASE") or "http://boinc.test/"
     mailer = Mailer(os.environ.get("BOINC_SMTP_HOST") or None, _port("BOINC_SMTP_PORT", 25))
     registry = Registry(data, base_url if base_url.endswith("/") else f"{base_url}/", mailer, os.environ.get("BOINC_DATABASE_URL") or None)
     registry.keys.refill()
@@ -92,7 +93,7 @@ async def serve() -> None:
     # A client that sends nothing more is cut off; followers of events stay, keep-alive lines are output.
     common = {"log_level": "warning", "access_log": False, "lifespan": "off", "server_header": False, "timeout_graceful_shutdown": 3}
     servers = [
-        _Server(uvicorn.Config(PublicApp(registry), timeout_keep_alive=75, h11_max_incomplete_event_size=65536, **common)),  # type: ignore[arg-type]
+        _Server(uvicorn.Config(make_public_app(registry), timeout_keep_alive=75, h11_max_incomplete_event_size=65536, **common)),  # type: ignore[arg-type]
         _Server(uvicorn.Config(control_app, **common)),  # type: ignore[arg-type]
     ]
 
@@ -119,7 +120,8 @@ async def serve() -> None:
 def main() -> int:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     try:
-        asyncio.run(serve())
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(serve())
     except SettingError as error:
         print(f"boinc_server: {error}", file=sys.stderr)
         return 2

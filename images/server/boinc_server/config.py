@@ -99,6 +99,8 @@ class ProjectConfig(BaseModel):
     delete_delay_hours: Annotated[float, Field(ge=0)] = 0
     dont_delete_files: bool = False
     """Keep inputs and outputs after assimilation, for looking at; an extra of this server."""
+    keep_outputs: bool = True
+    """Move the outputs of finished jobs aside instead of deleting them, so that they can be asked for; an extra."""
     do_file_delete_regex: str = ""
     max_upload_size: Annotated[float, Field(ge=0)] = 0
 

@@ -6,12 +6,14 @@ in between only means that it is tried again.
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import bindparam, select
 
-from boinc_server import models, storage
+from boinc_server import models, outputs, storage
 from boinc_server.states import FileDeleteState
 
 if TYPE_CHECKING:
@@ -39,7 +41,7 @@ def deletable(xml: str) -> list[str]:
 
 
 def _unlink(project: Project, name: str, *, upload: bool) -> bool:
-    """Remove a file; a missing one is no error. False when it could not be removed."""
+    """Remove a file (or, an output, put it aside); a missing one is no error. False when it could not be removed."""
     try:
         storage.check_name(name)
     except storage.BadFilenameError:
@@ -47,6 +49,12 @@ def _unlink(project: Project, name: str, *, upload: bool) -> bool:
     base = storage.upload_path(project, name) if upload else storage.download_path(project, name)
     companions = ("",) if upload else ("", ".gz", ".md5")
     try:
+        if upload and project.config.keep_outputs:
+            kept = outputs.kept_path(project, name)
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                os.replace(base, kept)
+            return True
         for suffix in companions:
             base.with_name(base.name + suffix).unlink(missing_ok=True)
     except OSError as error:

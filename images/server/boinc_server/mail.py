@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import smtplib
+import time
 from collections.abc import Callable
 from email.message import EmailMessage
 from email.utils import formataddr, formatdate, make_msgid
@@ -13,7 +14,9 @@ if TYPE_CHECKING:
     from boinc_server.project import Project
 
 TIMEOUT: Final = 10.0
-ATTEMPTS: Final = 3
+GIVE_UP: Final = 900.0
+"""Seconds for which a mail is tried again; the mail server may be started only when somebody looks."""
+PAUSE: Final = 0.5
 MAX_ADDRESS: Final = 254
 
 
@@ -75,15 +78,16 @@ class Mailer:
 
     def _in_background(self, deliver: Callable[[], None], project: Project, fields: dict[str, str]) -> None:
         async def run() -> None:
-            for attempt in range(1, ATTEMPTS + 1):
+            until = time.monotonic() + GIVE_UP
+            while not project.closed:
                 try:
                     await asyncio.to_thread(deliver)
                 except (OSError, smtplib.SMTPException) as error:
-                    if attempt == ATTEMPTS:
+                    if isinstance(error, smtplib.SMTPRecipientsRefused) or time.monotonic() > until:
                         project.log.error("mail to %s failed: %s", fields["to"], error)
                         project.emit("mail.failed", **fields, why=str(error))
                         return
-                    await asyncio.sleep(0.2 * attempt)
+                    await asyncio.sleep(PAUSE)
                 else:
                     project.emit("mail.sent", **fields, delivered=True)
                     return
@@ -103,10 +107,12 @@ class Mailer:
         with smtplib.SMTP(self._host, self._port, timeout=TIMEOUT) as server:
             server.send_message(message)
 
-    async def flush(self, timeout: float = 5.0) -> None:
-        """Wait until what was given to `send` is out, at most `timeout` wall seconds."""
+    async def flush(self, timeout: float = 1.0) -> None:
+        """Give what was given to `send` at most `timeout` wall seconds to get out, then drop it."""
         if self._tasks:
-            await asyncio.wait(set(self._tasks), timeout=timeout)
+            _, pending = await asyncio.wait(set(self._tasks), timeout=timeout)
+            for task in pending:
+                task.cancel()
 
 
 def account_verification(project: Project, address: str, name: str, link: str) -> None:

@@ -58,6 +58,16 @@ def outputs_of(project: Project, xml_doc_in: str) -> list[OutputFile]:
     return files
 
 
+def kept_path(project: Project, name: str) -> Path:
+    """Where an output lies after the file deleter has taken it out of upload/ (option keep_outputs)."""
+    return project.path("outputs", storage.fanout(name, 1024), name)
+
+
+def where(project: Project, file: OutputFile) -> Path | None:
+    """The file of an output, wherever it is now; None when there is none."""
+    return next((path for path in (file.path, kept_path(project, file.name)) if path.is_file()), None)
+
+
 def _key(path: Path) -> tuple[str, int, int]:
     status = path.stat()
     return str(path), status.st_size, status.st_mtime_ns

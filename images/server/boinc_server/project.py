@@ -53,6 +53,7 @@ class Project:
         self.catalog = Catalog(self)
         self.feeder = Feeder(self)
         self.daemons = Daemons(self)
+        self.closed = False
         self._open: Transaction | None = None
         self._templates: dict[str, tuple[int, str]] = {}
         self.clock.on_change(self.daemons.clock_changed)
@@ -150,6 +151,7 @@ class Project:
 
     def close(self) -> None:
         """Stop timers, end followers, close files and the database."""
+        self.closed = True
         self.daemons.close()
         self.events.close()
         for handler in self.log.handlers:

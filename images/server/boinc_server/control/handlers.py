@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Table, bindparam, func, insert, select, update
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
 
 from boinc_server import accounts, appversions, db_purge, models, outputs, storage, templates, work
 from boinc_server.clock import ClockSpec
@@ -66,7 +66,7 @@ class Handlers:
 
     async def projects(self, request: Request) -> Response:
         if request.method == "GET":
-            return JSONResponse({"projects": [self._describe(project) for project in self._registry]})
+            return JSONResponse([self._describe(project) for project in self._registry])
         body = bodies.NewProject.model_validate(await self._json(request))
         project = self._registry.create(body.name, body.long_name, body.config, _clock(body.clock))
         try:
@@ -105,7 +105,7 @@ class Handlers:
 
     async def sample_apps(self, _request: Request) -> Response:
         names = sorted(p.name for p in self._samples.iterdir() if p.is_dir()) if self._samples and self._samples.is_dir() else []
-        return JSONResponse({"sample_apps": names})
+        return JSONResponse(names)
 
     def _add_app(self, project: Project, name: str, *, sample: bool, columns: dict[str, Any]) -> tuple[int, list[int], list[str]]:
         with project.transaction() as tx:
@@ -123,7 +123,7 @@ class Handlers:
     async def apps(self, request: Request) -> Response:
         project = self._project(request)
         if request.method == "GET":
-            return JSONResponse({"apps": [as_dict(app) for app in project.catalog.apps()]})
+            return JSONResponse([as_dict(app) for app in project.catalog.apps()])
         body = bodies.NewApp.model_validate(await self._json(request))
         app_id, versions, messages = self._add_app(project, body.name, sample=body.sample, columns=dict(body.model_extra or {}))
         return JSONResponse({"id": app_id, "name": body.name, "app_versions": versions, "messages": messages}, status_code=201)
@@ -136,7 +136,7 @@ class Handlers:
         return self._patch(project, models.app, app.id, await self._json(request))
 
     async def app_versions(self, request: Request) -> Response:
-        return self._rows(self._project(request), models.app_version, request, "app_versions")
+        return self._rows(self._project(request), models.app_version, request)
 
     async def app_version(self, request: Request) -> Response:
         return self._patch(self._project(request), models.app_version, request.path_params["id"], await self._json(request))
@@ -209,7 +209,7 @@ class Handlers:
     async def users(self, request: Request) -> Response:
         project = self._project(request)
         if request.method == "GET":
-            return self._rows(project, models.user, request, "users")
+            return self._rows(project, models.user, request)
         body = bodies.NewUser.model_validate(await self._json(request))
         user = accounts.create(project, body.email, accounts.passwd_hash(body.email, body.password), body.name or body.email.partition("@")[0])
         return JSONResponse({"id": user.id, "authenticator": user.authenticator, "email": user.email_addr}, status_code=201)
@@ -218,7 +218,7 @@ class Handlers:
         return self._patch(self._project(request), models.user, request.path_params["id"], await self._json(request))
 
     async def hosts(self, request: Request) -> Response:
-        return self._rows(self._project(request), models.host, request, "hosts")
+        return self._rows(self._project(request), models.host, request)
 
     async def host(self, request: Request) -> Response:
         project = self._project(request)
@@ -264,7 +264,7 @@ class Handlers:
         return templates.InputFile(name)
 
     async def workunits(self, request: Request) -> Response:
-        return self._rows(self._project(request), models.workunit, request, "workunits")
+        return self._rows(self._project(request), models.workunit, request)
 
     async def workunit(self, request: Request) -> Response:
         return self._row(self._project(request), models.workunit, request.path_params["id"])
@@ -278,7 +278,7 @@ class Handlers:
 
     async def results(self, request: Request) -> Response:
         renamed = {"workunit": "workunitid", "host": "hostid", "user": "userid"}
-        return self._rows(self._project(request), models.result, request, "results", renamed)
+        return self._rows(self._project(request), models.result, request, renamed)
 
     async def result(self, request: Request) -> Response:
         return self._row(self._project(request), models.result, request.path_params["id"])
@@ -292,18 +292,19 @@ class Handlers:
         return outputs.outputs_of(project, row.xml_doc_in)
 
     async def outputs(self, request: Request) -> Response:
-        found = {
-            file.open_name: {"name": file.name, "nbytes": file.path.stat().st_size, "md5": outputs.md5(file.path)}
-            for file in self._outputs(request)
-            if file.path.exists()
-        }
+        project, found = self._project(request), {}
+        for file in self._outputs(request):
+            path = outputs.where(project, file)
+            if path is not None:
+                found[file.open_name] = {"name": file.name, "nbytes": path.stat().st_size, "md5": outputs.md5(path)}
         return JSONResponse(found)
 
     async def output(self, request: Request) -> Response:
         wanted = request.path_params["open_name"]
         for file in self._outputs(request):
-            if file.open_name == wanted and file.path.exists():
-                return Response(file.path.read_bytes(), media_type="application/octet-stream")
+            path = outputs.where(self._project(request), file) if file.open_name == wanted else None
+            if path is not None:
+                return FileResponse(path, media_type="application/octet-stream")
         raise ControlError(404, "no_such_output", f"result {request.path_params['id']} has no output {wanted!r} on the server")
 
     async def purge(self, request: Request) -> Response:
@@ -319,7 +320,7 @@ class Handlers:
             raise ControlError(404, f"no_such_{table.name}", f"there is no {table.name} {row_id} in project {project.name}")
         return JSONResponse(as_dict(row))
 
-    def _rows(self, project: Project, table: Table, request: Request, key: str, renamed: dict[str, str] | None = None) -> Response:
+    def _rows(self, project: Project, table: Table, request: Request, renamed: dict[str, str] | None = None) -> Response:
         """Rows of a table; ?column=value filters, ?limit= and ?offset= page, ?count=1 only counts."""
         query = select(table)
         params = dict(request.query_params)
@@ -338,14 +339,14 @@ class Handlers:
             if "id" in table.c:
                 query = query.order_by(table.c.id)
             rows = tx.all(query.limit(min(limit, MAX_ROWS)).offset(offset))
-        return JSONResponse({key: [as_dict(row) for row in rows]})
+        return JSONResponse([as_dict(row) for row in rows])
 
     async def table(self, request: Request) -> Response:
         """Any table by its name."""
         name = request.path_params["table"]
         if name not in models.metadata.tables or name == "token":
             raise ControlError(404, "no_such_table", f"there is no table {name!r}")
-        return self._rows(self._project(request), models.metadata.tables[name], request, name)
+        return self._rows(self._project(request), models.metadata.tables[name], request)
 
     async def events(self, request: Request) -> Response:
         project = self._project(request)
