@@ -1,0 +1,109 @@
+"""What a scenario refers to has to be there: clients, jobs, applications, steps, faults, accounts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+
+from harness.scenario.expectations import Expectation
+from harness.scenario.model import SAMPLE_APPS, Scenario
+from harness.scenario.problems import nearest, one_of
+from harness.scenario.steps import EventPattern, Step
+
+Keys = tuple[str | int, ...]
+Wrong = tuple[Keys, str]
+#: a field's name -> what it refers to
+_CLIENT_FIELDS = ("client", "attach", "detach", "update", "retry_transfers")
+_PART_FIELDS = ("start", "stop", "kill", "restart")
+_JOB_FIELDS = ("job", "submit", "cancel", "suspend", "resume", "abort")
+_FAULT_FIELDS = ("inject", "heal")
+SERVER = "server"
+
+
+def check(scenario: Scenario) -> list[Wrong]:
+    """Every reference to something that is not there, every name given twice, with the path of the field."""
+    return [*_names(scenario), *_apps(scenario), *_accounts(scenario), *_steps(scenario), *_expectations(scenario)]
+
+
+def _twice(names: Iterable[str], path: str, field: str, what: str) -> Iterator[Wrong]:
+    count: Counter[str] = Counter()
+    for index, name in enumerate(names):
+        count[name] += 1
+        if count[name] == 2:
+            yield (path, index, field), f"two {what} named {name!r}"
+
+
+def _names(scenario: Scenario) -> Iterator[Wrong]:
+    yield from _twice([client.name for client in scenario.clients], "clients", "name", "clients")
+    for index, client in enumerate(scenario.clients):
+        if client.name in (SERVER, "mail", "control"):
+            yield ("clients", index, "name"), f"{client.name!r} is the name of another part of the stack"
+    yield from _twice([job.name for job in scenario.jobs], "jobs", "name", "jobs")
+    yield from _twice([fault.name or f"[{index}]" for index, fault in enumerate(scenario.faults)], "faults", "name", "faults")
+
+
+def _apps(scenario: Scenario) -> Iterator[Wrong]:
+    apps = {app.name for app in scenario.project.apps} | set(SAMPLE_APPS)
+    for index, job in enumerate(scenario.jobs):
+        if job.app not in apps:
+            yield ("jobs", index, "app"), _missing("application", job.app, apps)
+
+
+def _accounts(scenario: Scenario) -> Iterator[Wrong]:
+    emails = [account.email for account in scenario.project.accounts]
+    for index, client in enumerate(scenario.clients):
+        if client.email is not None and client.email not in emails:
+            yield ("clients", index, "email"), _missing("account in project.accounts", client.email, emails)
+    for index, step in enumerate(scenario.steps):
+        email = getattr(step, "email", None)
+        if email is not None and email not in emails:
+            yield ("steps", index, "email"), _missing("account in project.accounts", email, emails)
+
+
+def _steps(scenario: Scenario) -> Iterator[Wrong]:
+    earlier: list[str] = []
+    submitted: Counter[str] = Counter()
+    for index, step in enumerate(scenario.steps):
+        path: Keys = ("steps", index)
+        yield from _refers(scenario, step, path)
+        for field in ("on", "wait_for"):
+            pattern = getattr(step, field, None)
+            if isinstance(pattern, EventPattern):
+                yield from _refers(scenario, pattern, (*path, field))
+        if step.after is not None and step.after not in earlier:
+            yield (*path, "after"), _missing("step before this one", step.after, earlier)
+        if step.name is not None:
+            if step.name in earlier:
+                yield (*path, "name"), f"two steps named {step.name!r}"
+            earlier.append(step.name)
+        if step.verb == "submit":
+            submitted[getattr(step, "submit")] += 1  # noqa: B009 - of the kind of step that has it
+            if submitted[getattr(step, "submit")] == 2:  # noqa: B009
+                yield (*path, "submit"), "this job is submitted by another step already"
+
+
+def _expectations(scenario: Scenario) -> Iterator[Wrong]:
+    for index, expectation in enumerate(scenario.expect):
+        yield from _refers(scenario, expectation, ("expect", index))
+
+
+def _refers(scenario: Scenario, thing: Step | Expectation | EventPattern, path: Keys) -> Iterator[Wrong]:
+    clients = [client.name for client in scenario.clients]
+    jobs = [job.name for job in scenario.jobs]
+    faults = [fault.name for fault in scenario.faults if fault.name is not None]
+    kinds: list[tuple[Sequence[str], str, list[str]]] = [
+        (_CLIENT_FIELDS, "client", clients),
+        (_PART_FIELDS, "part of the stack", [*clients, SERVER]),
+        (_JOB_FIELDS, "job", jobs),
+        (_FAULT_FIELDS, "named fault", faults),
+    ]
+    for fields, what, known in kinds:
+        for field in fields:
+            value = getattr(thing, field, None)
+            if isinstance(value, str) and value not in known:
+                yield (*path, field), _missing(what, value, known)
+
+
+def _missing(what: str, name: str, known: Iterable[str]) -> str:
+    known = list(known)
+    return f"no such {what}: {name!r}{nearest(name, known) or '; there is: ' + one_of(known)}"
