@@ -11,6 +11,7 @@ import paramiko
 from docker.models.containers import Container
 
 from harness import containers, engine, images, ssh
+from harness.clock import Clock
 from harness.containers import ContainerSpec
 from harness.errors import HarnessError, UsageError
 from harness.guirpc import CcStatus, FileTransfer, GuiRpc, Message, Result, RunMode, Unauthorized, nearxml
@@ -48,6 +49,9 @@ class Client:
     """
 
     DATA_DIRECTORY = "/var/lib/boinc"
+    USER_ID = 1000
+    #: where the container keeps what is no part of the data directory (see images/client/bin/boinc-entrypoint)
+    RUN_DIRECTORY = "/tmp/boinc"
     #: the image of harness.images that it runs, and the target's own needs
     image_name = "client"
 
@@ -61,10 +65,12 @@ class Client:
         preferences: Mapping[str, object] | None = None,
         log_flags: Sequence[str] = (),
         ssh: bool = False,
+        disk_mb: int = 0,
         environment: Mapping[str, str] | None = None,
     ) -> None:
         self.stack = stack
         self.name = name
+        self.disk_mb = disk_mb
         self.version = version
         self.password = secrets.token_urlsafe(12)
         self.container_name = f"{stack.rig.name}-s{stack.number}-{name}"
@@ -78,6 +84,7 @@ class Client:
             **({"BOINC_SSH_AUTHORIZED_KEY": self._ssh_key.public} if self._ssh_key else {}),
             **(environment or {}),
         }
+        self.network = stack.network
         self._container: Container | None = None
         self._rpc: GuiRpc | None = None
         self._monitor: Monitor | None = None
@@ -96,19 +103,24 @@ class Client:
             name=self.container_name,
             role="client",
             image=self.image,
-            network=self.stack.rig.volunteers_network,
+            network=self.network,
             aliases=[self.name],
             environment={
                 "BOINC_GUI_RPC_PASSWORD": self.password,
-                **self.stack.clock.environment(),
+                **self.stack.clock.environment(self.name),
                 **self._environment,
             },
             ports=[GUI_RPC_PORT] + ([SSH_PORT] if self._ssh_key else []),
             keep=self.stack.rig.keep,
-            options={"hostname": self.name},
+            options={"hostname": self.name, **self._disk()},
         )
         self._container = containers.start(spec)
         self._came_up(deadline)
+
+    def _disk(self) -> dict[str, object]:
+        """A data directory of limited size: in memory, so it is lost when the container ends."""
+        owner = f"uid={self.USER_ID},gid={self.USER_ID},mode=0755"
+        return {"tmpfs": {self.DATA_DIRECTORY: f"size={self.disk_mb}m,{owner}"}} if self.disk_mb else {}
 
     def _came_up(self, deadline: Deadline) -> None:
         rpc = self.rpc(within=deadline)
@@ -131,6 +143,36 @@ class Client:
             self._rpc.close()
             self._rpc = None
         self.stack.history.add("client.stopped", self.name, client=self.name, how=how)
+
+    @property
+    def is_running(self) -> bool:
+        """Does the client run, as far as the harness has to do with it?"""
+        return self._monitor is not None
+
+    def address(self) -> str:
+        """The host's address on the stack's network."""
+        self.container.reload()
+        return str(self.container.attrs["NetworkSettings"]["Networks"][self.network]["IPAddress"])
+
+    def move_to(self, network: str) -> None:
+        """Unplug the host from its network and plug it into another one; connections break off."""
+        with engine.guard(f"moving {self.name} to {network}"):
+            engine.connect().networks.get(network).connect(self.container, aliases=[self.name])
+            engine.connect().networks.get(self.network).disconnect(self.container)
+        self.network = network
+        self.container.reload()
+        if self._rpc is not None:
+            self._rpc.close()
+            self._rpc = None
+
+    def set_clock(self, clock: Clock) -> None:
+        """Let the client and its applications live by another clock (see `harness.virtual_time`), now or when it is started again."""
+        spec = " ".join(f"{number:.6f}" for number in clock.spec())
+        self.container.reload()
+        if self.container.status == "running":
+            self.exec(["boinc-clock", spec])
+        else:
+            containers.write_file(self.container, f"{self.RUN_DIRECTORY}/clock.spec", spec.encode(), owner=self.USER_ID)
 
     def stop(self) -> None:
         """Quit the client in good order (SIGTERM): its tasks are told to quit, its state is saved."""
@@ -191,7 +233,7 @@ class Client:
 
     def gui_rpc_address(self) -> engine.Address:
         """Where this process reaches the client's GUI RPC port."""
-        return engine.address(self.container, GUI_RPC_PORT, network=self.stack.rig.volunteers_network)
+        return engine.address(self.container, GUI_RPC_PORT, network=self.network)
 
     def _connect(self) -> GuiRpc:
         host, port = self.gui_rpc_address()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import tarfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from typing import Any
 
 import docker.errors
@@ -126,6 +129,33 @@ def remove_quietly(name: str) -> None:
     except docker.errors.APIError as error:
         if error.status_code != 409:  # 409: its removal is already under way
             raise
+
+
+def read_file(container: Container, path: str) -> bytes:
+    """A file of a container, running or not. Raises `HarnessError` where there is none."""
+    with engine.guard(f"reading {path} of {container.name}"):
+        try:
+            stream, _ = container.get_archive(path)
+        except docker.errors.NotFound as error:
+            raise HarnessError("no such file", thing=f"{path} of {container.name}") from error
+    with tarfile.open(fileobj=io.BytesIO(b"".join(stream))) as archive:
+        member = archive.next()
+        source = archive.extractfile(member) if member is not None else None
+        if source is None:
+            raise HarnessError("not a file", thing=f"{path} of {container.name}", expected="a plain file")
+        return source.read()
+
+
+def write_file(container: Container, path: str, content: bytes, *, owner: int = 0, mode: int = 0o644) -> None:
+    """Write a file of a container, running or not (but not below a tmpfs: the engine does not see into those)."""
+    target = PurePosixPath(path)
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w") as archive:
+        info = tarfile.TarInfo(target.name)
+        info.size, info.mode, info.uid, info.gid = len(content), mode, owner, owner
+        archive.addfile(info, io.BytesIO(content))
+    with engine.guard(f"writing {path} of {container.name}"):
+        container.put_archive(str(target.parent), stream.getvalue())
 
 
 def log_tail(container: Container, lines: int = LOG_TAIL) -> str:

@@ -3,6 +3,7 @@
 history.jsonl       every event, one JSON object a line
 summary.txt         what failed, the versions, the command that runs it again
 server.log          the end of the server's log; PROJECT.log and PROJECT.json: each project's own log, results and workunits
+PROJECT.har         every HTTP exchange, where the recording proxy took part
 CLIENT/             log (the client's standard output), files of its data directory (state, requests, replies, slots)
 """
 
@@ -51,11 +52,18 @@ def collect(stack: Stack, folder: Path, *, why: str = "") -> Path:
         part("server log", lambda: (folder / "server.log").write_text(stack.server.log(5000), encoding="utf-8"))
     for project in stack.projects:
         part(f"log of {project.name}", lambda project=project: _text(folder / f"{project.name}.log", project.log()))  # type: ignore[misc]
+        if stack.proxy is not None:
+            part(f"HTTP of {project.name}", lambda project=project: _har(stack, project, folder))  # type: ignore[misc]
         part(f"state of {project.name}", lambda project=project: _text(folder / f"{project.name}.json", _state(project)))  # type: ignore[misc]
     for client in stack.clients:
         part(client.name, lambda client=client: _client(client, folder / client.name))  # type: ignore[misc]
     _text(folder / "summary.txt", _summary(stack, why, missing))
     return folder
+
+
+def _har(stack: Stack, project: Project, folder: Path) -> None:
+    if stack.proxy is not None:
+        (folder / f"{project.name}.har").write_bytes(stack.proxy.har(project.name))
 
 
 def _text(path: Path, text: str) -> None:

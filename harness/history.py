@@ -15,6 +15,7 @@ from pathlib import Path
 
 from harness.clock import Clock
 from harness.errors import HarnessError
+from harness.virtual_time import StackClock
 from harness.waiting import Deadline, WaitTimeout
 
 Predicate = Callable[["Event"], bool]
@@ -57,7 +58,7 @@ class History:
     Thread-safe. A view (`History.of`) shows the events that a predicate selects and grows with its parent.
     """
 
-    def __init__(self, clock: Clock, *, evidence: Path | None = None) -> None:
+    def __init__(self, clock: Clock | StackClock, *, evidence: Path | None = None) -> None:
         self.clock = clock
         self.evidence = evidence
         self._events: list[Event] = []

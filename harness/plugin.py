@@ -55,6 +55,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "real_time(reason): the scenario needs the clock on the wall, and why")
+    config.addinivalue_line("markers", "virtual_time(reason): the scenario steers its clock, even with --real-time, and why")
     config.addinivalue_line("markers", "project(**options): options of config.xml that the scenario's project is made with")
     config.addinivalue_line("markers", "client_versions(*versions, reason): the generations that the scenario is about, and why only these")
     try:
@@ -128,7 +129,8 @@ def client_version() -> ClientVersion:
 @pytest.fixture
 def clock(request: pytest.FixtureRequest) -> Clock:
     """The stack's clock: fast, or real where the scenario or the command line says so."""
-    if request.config.getoption("--real-time") or request.node.get_closest_marker("real_time"):
+    virtual = request.node.get_closest_marker("virtual_time")
+    if request.node.get_closest_marker("real_time") or (request.config.getoption("--real-time") and not virtual):
         return Clock.real()
     return Clock.fast(request.config.getoption("--time-rate"))
 

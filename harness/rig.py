@@ -2,6 +2,7 @@
 
 control     the harness talks to the server's control port and to the mail sink here; volunteers are not on it
 volunteers  internal (no way out of the machine): the clients, and the server as boinc.test
+proxied     made when asked for, internal, too: the clients of stacks with a recording proxy, and that proxy as boinc.test
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from harness.containers import ContainerSpec, ReadyWhen
 from harness.errors import HarnessError
 from harness.mail import SINKS, Mailpit, MailSink
 from harness.project.embedded import Control
+from harness.proxy import CONTROL_PORT as PROXY_CONTROL_PORT
+from harness.proxy import ProxyHandle
 from harness.waiting import Deadline
 
 SERVER_NAME = "boinc.test"
@@ -99,10 +102,12 @@ class Rig:
         self.server_image = ""
         self.control_network = f"{self.name}-control"
         self.volunteers_network = f"{self.name}-volunteers"
+        self.proxied_network = f"{self.name}-proxied"
         self._cleanup = ExitStack()
         self._lock = threading.RLock()
         self._server: ServerHandle | None = None
         self._mail: MailSink | None = None
+        self._proxy: ProxyHandle | None = None
         self._mail_kind = SINKS[mail_sink]
         self._networks = False
         self._counter = 0
@@ -127,9 +132,13 @@ class Rig:
             if self._networks:
                 return
             self._networks = True
-            for name, internal in ((self.control_network, False), (self.volunteers_network, engine.is_local())):
-                network = engine.create_network(name, internal=internal, keep=self.keep)
-                self._cleanup.callback(_remove_network, network)
+            self._make_network(self.control_network, internal=False)
+            self._make_network(self.volunteers_network, internal=engine.is_local())
+
+    def _make_network(self, name: str, *, internal: bool) -> Network:
+        network = engine.create_network(name, internal=internal, keep=self.keep)
+        self._cleanup.callback(_remove_network, network)
+        return network
 
     @property
     def server(self) -> ServerHandle:
@@ -193,6 +202,42 @@ class Rig:
         self._cleanup.callback(sink.close)
         ReadyWhen(lambda _container: sink.ready(), "answering on its web port").wait_until_ready(_Wrapped(container))
         return sink
+
+    @property
+    def proxy(self) -> ProxyHandle:
+        """The recording proxy in front of the server, started on first use."""
+        with self._lock:
+            if self._proxy is None:
+                self._proxy = self._start_proxy()
+            return self._proxy
+
+    def _start_proxy(self) -> ProxyHandle:
+        self.server  # noqa: B018 - what the proxy is in front of
+        token = secrets.token_urlsafe(24)
+        spec = ContainerSpec(
+            name=f"{self.name}-proxy",
+            role="proxy",
+            image=images.ensure("proxy"),
+            network=self.control_network,
+            aliases=["proxy"],
+            environment={
+                "PROXY_SERVER": f"http://control:{PUBLIC_PORT}",
+                "PROXY_CONTROL_HOST": "proxy",
+                "PROXY_CONTROL_TOKEN": token,
+            },
+            ports=[PROXY_CONTROL_PORT],
+            keep=self.keep,
+        )
+        proxied = self._make_network(self.proxied_network, internal=engine.is_local())
+        container = containers.start(spec)
+        self._cleanup.callback(containers.remove_quietly, spec.name)
+        proxied.connect(container, aliases=[SERVER_NAME])
+        container.reload()
+        host, port = engine.address(container, PROXY_CONTROL_PORT, network=self.control_network)
+        handle = ProxyHandle(f"http://{host}:{port}", token)
+        self._cleanup.callback(handle.close)
+        ReadyWhen(lambda _container: handle.ready(), "answering on its control port").wait_until_ready(_Wrapped(container))
+        return handle
 
     def remove_later(self, container_name: str) -> None:
         """Remove a container in the background; `close` waits for it."""

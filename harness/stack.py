@@ -1,7 +1,7 @@
 """One BOINC world: what a scenario has in its hands.
 
-`stack.project`, `stack.client()`, `stack.mail`, `stack.server`, `stack.clock`, `stack.history`. A stack borrows the warm server of its
-`Rig`; the projects and clients are its own and go with it.
+`stack.project`, `stack.client()`, `stack.mail`, `stack.server`, `stack.clock`, `stack.faults`, `stack.history`. A stack borrows the
+warm server of its `Rig`; the projects and clients are its own and go with it.
 """
 
 from __future__ import annotations
@@ -11,16 +11,19 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from harness import evidence
+from harness import evidence, virtual_time
 from harness.client import Client
 from harness.clock import Clock
 from harness.errors import UsageError
+from harness.faults import Faults
 from harness.history import History
 from harness.mail import Mailbox
 from harness.project.base import Project
 from harness.project.embedded import EmbeddedProject
+from harness.proxy import ProxyHandle
 from harness.rig import Rig, ServerHandle
 from harness.versions import NEWEST, ClientVersion
+from harness.virtual_time import StackClock
 
 
 class Stack:
@@ -40,13 +43,16 @@ class Stack:
         self.number = rig.next_number()
         self.name = name
         self.version = version
-        self.clock = clock or Clock.fast()
+        self.clock = StackClock(clock or Clock.fast())
         self.history = History(self.clock, evidence=evidence_folder)
+        self.clock.note = self.history.add
+        self.faults = Faults(self)
         self.projects: list[EmbeddedProject] = []
         self.clients: list[Client] = []
         self._project_options = dict(project_options or {})
         self._slug = re.sub(r"[^a-z0-9]+", "_", name.rpartition("::")[2].lower()).strip("_")[:24] or "stack"
         self._domains: list[str] = []
+        self.proxy: ProxyHandle | None = None
         self._mailbox: Mailbox | None = None
 
     def __enter__(self) -> Stack:
@@ -72,8 +78,12 @@ class Stack:
         """Make a project; `config` are options of its config.xml."""
         name = name or f"{self._slug}_{self.number}" + (f"_{len(self.projects)}" if self.projects else "")
         control = self.server.control
-        project = EmbeddedProject(control, name, self.history, self.clock, config={**self._project_options, **config})
+        project = EmbeddedProject(control, name, self.history, self.clock.current, config={**self._project_options, **config})
         self.projects.append(project)
+        self.clock.steer(project)
+        self.clock.foresee(lambda: virtual_time.due_on_server(project))
+        if self.proxy is not None:
+            self.proxy.watch(project.name, self.history)
         self._domains.append(f"{name}.test")
         return project
 
@@ -91,12 +101,14 @@ class Stack:
         preferences: Mapping[str, object] | None = None,
         log_flags: Sequence[str] = (),
         ssh: bool = False,
+        disk_mb: int = 0,
         environment: Mapping[str, str] | None = None,
     ) -> Client:
         """Start a volunteer host with a BOINC client of a generation ("7.20", "8.0", "8.2"; the scenario's own by default).
 
         `attach=True` attaches it to the stack's project (or the one given) with that project's first account. `cc_options` are
-        options of cc_config.xml, `preferences` of global_prefs_override.xml, `log_flags` the client's; `ssh` starts an sshd.
+        options of cc_config.xml, `preferences` of global_prefs_override.xml, `log_flags` the client's; `ssh` starts an sshd;
+        `disk_mb` gives the data directory a disk of its own of that size, in memory (see `faults.fill_disk`).
         """
         chosen = self.version if version is None else version if isinstance(version, ClientVersion) else ClientVersion.of(version)
         number = len(self.clients) + 1
@@ -111,13 +123,35 @@ class Stack:
             preferences=preferences,
             log_flags=log_flags,
             ssh=ssh,
+            disk_mb=disk_mb,
             environment=environment,
         )
         self.clients.append(client)
         client.start()
+        self.clock.steer(client)
+        self.clock.foresee(lambda: virtual_time.due_on_client(client))
         if attach:
             client.attach(self.project if attach is True else attach)
         return client
+
+    @property
+    def network(self) -> str:
+        """The network that the stack's clients are on."""
+        return self.rig.volunteers_network if self.proxy is None else self.rig.proxied_network
+
+    def use_proxy(self) -> ProxyHandle:
+        """Put the recording proxy between the clients and the server: HTTP can be broken and is on record from now on.
+
+        Clients that run already are moved behind it; what they were transferring is cut off by that.
+        """
+        if self.proxy is None:
+            proxy = self.rig.proxy
+            for project in self.projects:
+                proxy.watch(project.name, self.history)
+            self.proxy = proxy
+            for client in self.clients:
+                client.move_to(self.network)
+        return self.proxy
 
     def start_clients(self, count: int, *, attach: bool | Project = False, version: ClientVersion | str | None = None) -> list[Client]:
         """Start several clients at the same time."""
@@ -144,6 +178,7 @@ class Stack:
 
     def close(self) -> None:
         """Remove the clients and projects of this stack (in the background where that can be)."""
+        self.faults.close()
         for client in self.clients:
             client.remove()
         for project in self.projects:
