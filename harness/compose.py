@@ -27,10 +27,13 @@ def tags() -> dict[str, str]:
 
 def merge(text: str, values: Mapping[str, str], defaults: Mapping[str, str]) -> str:
     """An env file's text with `values` set, `defaults` set where their variables are missing, and every other line as it was."""
-    lines = [line for line in text.splitlines() if line.partition("=")[0].strip() not in values]
-    there = {line.partition("=")[0].strip() for line in lines}
-    lines += [f"{name}={value}" for name, value in values.items()]
-    lines += [f"{name}={value}" for name, value in defaults.items() if name not in there]
+    left = {**defaults, **values}
+    lines: list[str] = []
+    for line in text.splitlines():
+        name = line.partition("=")[0].strip()
+        default = left.pop(name, None)
+        lines.append(f"{name}={values[name]}" if name in values and default is not None else line)
+    lines += [f"{name}={value}" for name, value in left.items()]
     return "\n".join(lines) + "\n"
 
 

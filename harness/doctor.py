@@ -357,7 +357,7 @@ def summary(checks: Sequence[Check]) -> str:
     if broken:
         return f"\nThe harness does not work here yet: {', '.join(broken)}."
     limited = sum(check.state != "ok" for check in checks)
-    return "\nThe harness works here" + (f", with {limited} limits as above." if limited else ".")
+    return "\nThe harness works here" + (f", with {limited} limit{'s' if limited != 1 else ''} as above." if limited else ".")
 
 
 def _plain(text: str) -> str:
