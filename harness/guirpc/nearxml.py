@@ -23,7 +23,7 @@ _TOKEN = re.compile(
     r"|<!--.*?(?:-->|\Z)"
     r"|<\?.*?(?:\?>|\Z)"
     r"|<![A-Za-z][^<>]*>"
-    r"|<(?P<end>/?)(?P<tag>[A-Za-z_][\w.:-]*)(?:\s[^<>]*?)?\s*(?P<empty>/?)>",
+    r"|<(?P<end>/?)(?P<tag>[A-Za-z_][\w.:-]*)(?:\s[^<>]*|/)?>",
     re.DOTALL | re.ASCII,
 )
 _ENTITY = re.compile(r"&(?:#x(?P<hex>[0-9A-Fa-f]{1,6})|#(?P<dec>[0-9]{1,7})|(?P<name>lt|gt|amp|quot|apos));")
@@ -102,7 +102,7 @@ def parse(text: str) -> Node:
         else:
             node = Node(match["tag"])
             stack[-1].children.append(node)
-            if not match["empty"]:
+            if not match[0].endswith("/>"):
                 if len(stack) > MAX_DEPTH:
                     raise NearXmlError(f"elements nest deeper than {MAX_DEPTH}: ... {'/'.join(n.tag for n in stack[-5:])}")
                 stack.append(node)

@@ -60,13 +60,16 @@ class Connection:
         """Connect by TCP. While nothing listens yet, tries again until the deadline. Raises `ConnectFailed`."""
         deadline = Deadline.of(within)
         address = f"{host}:{port}"
+        # A container that has just got its network may miss the first packet, and TCP sends the next one a second later: try anew instead.
+        patience = 0.1
         while True:
             try:
-                sock = socket.create_connection((host, port), timeout=max(0.05, deadline.remaining))
+                sock = socket.create_connection((host, port), timeout=max(0.05, min(patience, deadline.remaining)))
             except OSError as error:
                 if deadline.expired or isinstance(error, socket.gaierror):
                     raise _no_connection(address, error, deadline) from error
                 deadline.pause(0.02)
+                patience *= 2 if isinstance(error, TimeoutError) else 1
             else:
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 return cls(sock, address)
