@@ -1,0 +1,1 @@
+"""How fast the harness is: `python -m bench` (see docs/bench.md)."""

@@ -1,0 +1,143 @@
+"""The measures. Names are what --only takes; targets are those the project set itself."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from bench.model import Measure
+from bench.world import World, resident_megabytes
+from harness.clock import FAST_RATE, Clock
+from harness.errors import HarnessError
+from harness.jobs import JobState
+from harness.versions import NEWEST, ClientVersion
+
+ROOT = Path(__file__).resolve().parent.parent
+#: seconds that a whole run of the scenarios may take
+SUITE_WITHIN = 3600.0
+
+
+def _run(command: list[str], within: float, environment: dict[str, str] | None = None) -> tuple[float, str]:
+    """Run a command of the repository; seconds it took and what it printed. A failure raises `HarnessError`."""
+    start = time.monotonic()
+    # an environment of its own: a run id that we share would make the child part of our run
+    clean = {name: value for name, value in os.environ.items() if name not in ("BOINC_HARNESS_RUN", "PYTEST_XDIST_TESTRUNUID")}
+    done = subprocess.run(
+        command, cwd=ROOT, env={**clean, **(environment or {})}, capture_output=True, text=True, timeout=within, check=False
+    )
+    if done.returncode != 0:
+        raise HarnessError("a command that is measured failed", thing=" ".join(command), details=(done.stdout + done.stderr)[-3000:])
+    return time.monotonic() - start, done.stdout
+
+
+def _probe(point: str) -> Callable[[World], float]:
+    def sample(_world: World) -> float:
+        with tempfile.TemporaryDirectory(prefix="boinc-harness-bench-") as folder:
+            report = Path(folder, "probe.json")
+            start = time.time()
+            _run(["./run", "bench/probe.py", "-q", "-p", "no:cacheprovider"], 300.0, {"BOINC_HARNESS_PROBE": str(report)})
+            reached: dict[str, float] = json.loads(report.read_text(encoding="utf-8"))
+        return reached[point] - start
+
+    return sample
+
+
+def _warm_stack(world: World) -> float:
+    rig = world.new_rig()
+    try:
+        start = time.monotonic()
+        assert rig.server
+        return time.monotonic() - start
+    finally:
+        rig.close()
+
+
+def _overhead(version: ClientVersion) -> Callable[[World], float]:
+    def sample(world: World) -> float:
+        assert world.rig.server  # warm
+        start = time.monotonic()
+        with world.stack(Clock.fast(), version) as stack:
+            stack.client(attach=True)
+            return time.monotonic() - start
+
+    return sample
+
+
+def submit_to_validated(version: ClientVersion, rate: float) -> Callable[[World], float]:
+    """Seconds from the submission of a job to its validation, with a client that is attached and idle."""
+
+    def sample(world: World) -> float:
+        _, project, client = world.attached(version, rate)
+        if not project.workunits():  # the first job also brings the application
+            project.submit("uppercase", input=b"warm").wait_for(JobState.ASSIMILATED)
+        start = time.monotonic()
+        job = project.submit("uppercase", input=f"{start}".encode())
+        client.update(project)
+        job.wait_for(JobState.VALIDATED)
+        return time.monotonic() - start
+
+    return sample
+
+
+def _suite(workers: int) -> Callable[[World], float]:
+    def sample(_world: World) -> float:
+        workers_option = ["-n", str(workers)] if workers > 1 else []
+        return _run([sys.executable, "-m", "pytest", "scenarios", "-q", "-p", "no:cacheprovider", *workers_option], SUITE_WITHIN)[0]
+
+    return sample
+
+
+def _server_memory(world: World) -> float:
+    return resident_megabytes(world.rig.server.container)
+
+
+def _client_memory(world: World) -> float:
+    return resident_megabytes(world.attached(NEWEST, FAST_RATE)[2].container)
+
+
+def _mail_memory(world: World) -> float:
+    assert world.rig.mail_sink()
+    from harness import engine  # noqa: PLC0415
+
+    return resident_megabytes(engine.connect().containers.get(f"{world.rig.name}-mail"))
+
+
+def all_measures(rates: list[float]) -> list[Measure]:
+    """Every measure, in the order of the table. `rates`: further clock rates to compare."""
+    found = [
+        Measure("run", "./run, nothing changed, until the first scenario starts", "s", 5.0, _probe("scenario")),
+        Measure("run-world", "./run, nothing changed, until the first scenario has its project", "s", None, _probe("project")),
+        Measure("stack", "networks and project server from nothing", "s", None, _warm_stack),
+    ]
+    found += [
+        Measure(f"overhead-{version}", f"fresh project and fresh attached client {version}", "s", 1.5, _overhead(version))
+        for version in ClientVersion
+    ]
+    found += [
+        Measure(
+            f"fast-{version}", f"submit to validated, client {version}, x{FAST_RATE:g}", "s", 1.0, submit_to_validated(version, FAST_RATE)
+        )
+        for version in ClientVersion
+    ]
+    found += [
+        Measure(f"real-{version}", f"submit to validated, client {version}, real time", "s", 12.0, submit_to_validated(version, 1.0))
+        for version in ClientVersion
+    ]
+    found += [
+        Measure(f"rate-{rate:g}", f"submit to validated, client {NEWEST}, x{rate:g}", "s", None, submit_to_validated(NEWEST, rate))
+        for rate in rates
+    ]
+    found += [
+        Measure("server-memory", "resident memory of the project server", "MB", 120.0, _server_memory),
+        Measure("client-memory", f"resident memory of a client {NEWEST}", "MB", 40.0, _client_memory),
+        Measure("mail-memory", "resident memory of the mail sink", "MB", None, _mail_memory),
+        Measure("suite-1", "all scenarios, one worker", "s", None, _suite(1), at_most=1, default=False),
+        Measure("suite-2", "all scenarios, -n 2", "s", None, _suite(2), at_most=1, default=False),
+    ]
+    return found
