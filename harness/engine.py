@@ -271,9 +271,9 @@ def _plugin_version(plugin: str) -> str:
     return words[0].lstrip("v") if done.returncode == 0 and words else ""
 
 
-def publish(ports: Iterable[int]) -> dict[str, tuple[str, None]]:
+def publish(ports: Iterable[int]) -> dict[str, tuple[str, int]]:
     """The `ports=` argument with which a container's TCP ports can be reached later by `address()`: nothing in bridge mode."""
-    return {} if is_local() else {f"{port}/tcp": ("0.0.0.0" if _remote_name() else "127.0.0.1", None) for port in ports}
+    return {} if is_local() else {f"{port}/tcp": ("0.0.0.0" if _remote_name() else "127.0.0.1", 0) for port in ports}  # 0: any free one
 
 
 def address(container: Container, port: int, *, network: str | None = None) -> Address:

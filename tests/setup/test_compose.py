@@ -95,7 +95,7 @@ def test_the_file_is_valid(world: World) -> None:
 
 
 @pytest.mark.engine
-def test_the_world_comes_up_and_its_volunteer_computes_the_jobs(world: World) -> None:
+def test_the_world_comes_up_and_its_volunteer_computes(world: World) -> None:
     engine.connect()
     for name, variant in (("server", ""), ("mail", ""), ("client", "sid")):
         images.ensure(name, variant)
@@ -112,8 +112,8 @@ def test_the_world_comes_up_and_its_volunteer_computes_the_jobs(world: World) ->
     ) as answer:
         assert answer.status == 200
     wait_until(
-        lambda: world("exec", "-T", "host1", "boinccmd", "--get_messages", "0").count("Computation for task") >= 3,
-        "the three jobs to be computed",
+        lambda: "Computation for task" in world("exec", "-T", "host1", "boinccmd", "--get_messages", "0"),
+        "a job to be computed",
         within=90,
         every=1.0,
         last_state=lambda: world("logs", "--tail", "40"),

@@ -58,11 +58,11 @@ def test_bridge_mode_takes_the_address_on_the_named_network(monkeypatch: pytest.
 
 def test_published_mode_takes_the_port_that_the_engine_chose(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BOINC_HARNESS_ADDRESS", "published")
-    assert engine.publish([8081]) == {"8081/tcp": ("127.0.0.1", None)}
+    assert engine.publish([8081]) == {"8081/tcp": ("127.0.0.1", 0)}
     assert _address(FakeContainer({"control": "172.18.0.2"}, {"8081/tcp": "49153"}), 8081, "control") == ("127.0.0.1", 49153)
     monkeypatch.setenv("DOCKER_HOST", "ssh://root@far.example:22")
     assert _address(FakeContainer({"control": "172.18.0.2"}, {"8081/tcp": "49153"}), 8081) == ("far.example", 49153)
-    assert engine.publish([8081]) == {"8081/tcp": ("0.0.0.0", None)}
+    assert engine.publish([8081]) == {"8081/tcp": ("0.0.0.0", 0)}
 
 
 def test_an_address_that_was_not_there_at_first_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
