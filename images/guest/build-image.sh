@@ -6,18 +6,17 @@ set -eu
 kernel=$1 output=$2
 here=$(dirname "$(readlink -f "$0")")
 work=$(mktemp -d)
-root=$work/root tools=$work/iso/tools
+root=$work/root tools=$work/iso
 # One processor to boot on is enough for quiet; see README.md for what each word saves.
 common='quiet console=tty0 console=ttyS0,115200 no_timer_check tsc=reliable panic=-1 reboot=triple'
 
 # --- the initramfs: init and busybox, links to what is on the boot medium
 mkdir -p "$root/bin" "$root/sbin" "$root/usr/bin" "$root/usr/sbin" "$root/etc" "$root/root" "$root/lib64" "$root/lib" "$root/dev" \
     "$root/newroot" "$root/persistent" "$root/tools"
-musl-gcc -std=gnu11 -D_GNU_SOURCE -Os -Wall -Wextra -Werror -static -s \
+musl-gcc -std=gnu11 -D_GNU_SOURCE -O2 -Wall -Wextra -Werror -static -s \
     -idirafter /usr/include -idirafter "/usr/include/$(gcc -print-multiarch)" -o "$root/init" "$here"/init/*.c
 cp /bin/busybox "$root/bin/busybox"
-# busybox's shell finds its own applets without links; these are for programs that start others.
-for name in sh ash cat cp env ls mkdir mount rm sleep tar umount; do ln -s busybox "$root/bin/$name"; done
+for name in $(busybox --list); do [ "$name" = busybox ] || ln -s busybox "$root/bin/$name"; done
 ln -s /bin/busybox "$root/usr/bin/env"
 ln -s /tools/lib "$root/lib/$(gcc -print-multiarch)"
 ln -s /tools/lib/ld-linux-x86-64.so.2 "$root/lib64/ld-linux-x86-64.so.2"
@@ -46,8 +45,9 @@ for part in loader mbr; do
 done
 make_media() { # NAME COMMAND-LINE-WORDS
     python3 "$here/boot/mkboot.py" "$work/loader" "$kernel/bzImage" "$work/initramfs" "$work/iso/boot.bin" "$common $2"
+    find "$work/iso" -exec touch -h -d @0 {} +
     SOURCE_DATE_EPOCH=0 xorriso -report_about WARNING -as mkisofs -quiet -R -V BOINC_GUEST -b boot.bin -no-emul-boot \
-        -boot-load-size 4 -boot-info-table --set_all_file_dates 1970010100000000 -o "$output/$1.iso" "$work/iso"
+        -boot-load-size 4 -boot-info-table -o "$output/$1.iso" "$work/iso"
     python3 "$here/boot/mkimage.py" "$output/$1.iso" "$work/mbr" "$output/$1.vdi"
 }
 make_media boinc-guest 'acpi=off'

@@ -61,7 +61,7 @@ def vdi(disk: bytes) -> bytes:
     size = len(blocks) * VDI_BLOCK
     digest = hashlib.sha256(disk).digest()  # the same content has the same UUIDs
     header = struct.pack(
-        "<64sIIIII256sIIIIIIIQIIII16s16s16s16s",
+        "<64sIIIII256sIIIIIIIQIIII16s16s16s16sIIII",
         b"<<< Oracle VM VirtualBox Disk Image >>>\n",
         0xBEDA107F,
         0x00010001,
@@ -85,6 +85,10 @@ def vdi(disk: bytes) -> bytes:
         digest[16:],
         bytes(16),
         bytes(16),
+        0,
+        0,
+        0,
+        SECTOR,  # VirtualBox takes a geometry without it for no VDI at all
     )
     if SECTOR + 4 * len(table) > VDI_DATA:
         raise ValueError(f"a disk of {size} bytes needs a larger block table than this writer makes")

@@ -21,6 +21,10 @@
 #define GUEST_LOG_PORT 0x504
 #define PORT_PIECE 500          /* bytes of a line that VMMDev takes in one piece */
 #define IOCTL_PIECE 126
+/* The serial port: each byte costs some hundred instructions, so a job that talks much is
+ * shown there in part. */
+#define SERIAL_BURST 8192.0
+#define SERIAL_RATE 1024.0      /* bytes a second */
 #define CONTINUED '\x1e'        /* last byte of a piece whose line goes on in the next */
 #define VBG_IOCTL_LOG (('V' << 8) | 9)
 
@@ -56,6 +60,39 @@ static void send_ioctl(const char *bytes, size_t count)
         way = NOWHERE;
 }
 
+static bool serial_has_room(size_t count)
+{
+    static double tokens = SERIAL_BURST, last;
+    double now = uptime();
+
+    tokens += (now - last) * SERIAL_RATE;
+    if (tokens > SERIAL_BURST)
+        tokens = SERIAL_BURST;
+    last = now;
+    if (tokens < (double)count)
+        return false;
+    tokens -= (double)count;
+    return true;
+}
+
+static void send_serial(const char *bytes, size_t count)
+{
+    char note[64];
+    int length;
+
+    if (!serial_has_room(count + (serial_dropped ? sizeof note : 0))) {
+        serial_dropped++;
+        return;
+    }
+    if (serial_dropped) {
+        length = snprintf(note, sizeof note, "[%llu lines not shown here]\n", serial_dropped);
+        if (write(serial, note, (size_t)length) == length)
+            serial_dropped = 0;
+    }
+    if (write(serial, bytes, count) != (ssize_t)count)
+        serial_dropped++;
+}
+
 /* Sends a piece that ends with its newline. */
 static void send_piece(const char *bytes, size_t count)
 {
@@ -63,19 +100,8 @@ static void send_piece(const char *bytes, size_t count)
         send_port(bytes, count);
     else if (way == BY_IOCTL)
         send_ioctl(bytes, count);
-    if (serial >= 0) {
-        /* The emulated port is as slow as a real one: what it cannot take is counted. */
-        if (write(serial, bytes, count) == (ssize_t)count) {
-            if (serial_dropped) {
-                char note[64];
-                int length = snprintf(note, sizeof note, "[%llu lines not shown here]\r\n", serial_dropped);
-
-                if (write(serial, note, (size_t)length) == length)
-                    serial_dropped = 0;
-            }
-        } else
-            serial_dropped++;
-    }
+    if (serial >= 0)
+        send_serial(bytes, count);
 }
 
 void log_open(void)
@@ -146,24 +172,43 @@ static size_t whole_characters(void)
     return end;
 }
 
+static bool is_plain(char byte)
+{
+    return byte != '\n' && byte != '\r' && byte != '\0' && byte != CONTINUED;
+}
+
 void log_output(const char *bytes, size_t count)
 {
-    for (; count; bytes++, count--) {
-        unsigned char byte = (unsigned char)*bytes;
+    const char *end = bytes + count;
 
-        if (byte == '\n') {
+    while (bytes < end) {
+        size_t room, plain = 0;
+
+        if (*bytes == '\n') {
             flush_line(line_bytes, false);
+            bytes++;
             continue;
         }
         if (line_bytes == piece_bytes - 1)
             flush_line(whole_characters(), true);
-        /* A carriage return would end the line in VMMDev; the mark and NUL have a meaning. */
-        if (byte == '\r') {
-            if (count > 1 && bytes[1] == '\n')
-                continue;
-            byte = ' ';
+        room = piece_bytes - 1 - line_bytes;
+        if (room > (size_t)(end - bytes))
+            room = (size_t)(end - bytes);
+        while (plain < room && is_plain(bytes[plain]))
+            plain++;
+        if (plain) {
+            memcpy(line + line_bytes, bytes, plain);
+            line_bytes += plain;
+            bytes += plain;
+            continue;
         }
-        line[line_bytes++] = byte == CONTINUED || byte == '\0' ? '?' : (char)byte;
+        /* A carriage return would end the line in VMMDev; the mark and NUL have a meaning. */
+        if (*bytes == '\r') {
+            if (bytes + 1 == end || bytes[1] != '\n')
+                line[line_bytes++] = ' ';
+        } else
+            line[line_bytes++] = '?';
+        bytes++;
     }
 }
 
