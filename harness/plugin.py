@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from harness.rig import Rig
     from harness.stack import Stack
 
+pytest_plugins = ("harness.scenario.collect", "harness.invariants.plugin")
 SERVERS = ("embedded",)
 _report = pytest.StashKey[dict[str, pytest.TestReport]]()
 _versions = pytest.StashKey[list[ClientVersion]]()
@@ -56,6 +57,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "real_time(reason): the scenario needs the clock on the wall, and why")
     config.addinivalue_line("markers", "virtual_time(reason): the scenario steers its clock, even with --real-time, and why")
+    config.addinivalue_line("markers", "time_rate(rate): how fast the scenario's clock runs, whatever --time-rate says")
     config.addinivalue_line("markers", "project(**options): options of config.xml that the scenario's project is made with")
     config.addinivalue_line("markers", "client_versions(*versions, reason): the generations that the scenario is about, and why only these")
     try:
@@ -132,7 +134,8 @@ def clock(request: pytest.FixtureRequest) -> Clock:
     virtual = request.node.get_closest_marker("virtual_time")
     if request.node.get_closest_marker("real_time") or (request.config.getoption("--real-time") and not virtual):
         return Clock.real()
-    return Clock.fast(request.config.getoption("--time-rate"))
+    rate = request.node.get_closest_marker("time_rate")
+    return Clock.fast(rate.args[0] if rate else request.config.getoption("--time-rate"))
 
 
 @pytest.fixture

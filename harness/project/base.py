@@ -99,6 +99,10 @@ class Project(abc.ABC):
         """The bytes of an output file that a result uploaded, by its logical name."""
 
     @abc.abstractmethod
+    def outputs(self, result_id: int) -> Mapping[str, Mapping[str, object]]:
+        """What lies on the server of a result's output files: logical name -> {"name", "nbytes", "md5"}."""
+
+    @abc.abstractmethod
     def cancel(self, workunit_id: int) -> None:
         """Cancel a workunit."""
 

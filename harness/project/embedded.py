@@ -259,6 +259,10 @@ class EmbeddedProject(Project):
     def output(self, result_id: int, name: str) -> bytes:
         return self._control.get_bytes(f"{self._path}/results/{result_id}/outputs/{name}")
 
+    def outputs(self, result_id: int) -> Mapping[str, Mapping[str, object]]:
+        found: Mapping[str, Mapping[str, object]] = self._control.call("GET", f"{self._path}/results/{result_id}/outputs")
+        return found
+
     def cancel(self, workunit_id: int) -> None:
         self._control.call("POST", f"{self._path}/workunits/{workunit_id}/cancel", {})
 

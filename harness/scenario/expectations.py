@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Discriminator, Field, model_validator
 
 from harness.scenario.steps import EventPattern
-from harness.scenario.values import Content, Duration, EventKind, HostName, Model, Name, OptionName, Scalar, choose, tagged
+from harness.scenario.values import Content, Duration, EventKind, HostName, LocalPart, Model, Name, OptionName, Scalar, choose, tagged
 
 #: real seconds that an expectation waits, unless it says otherwise
 EXPECT_DEADLINE = 60.0
@@ -131,8 +131,8 @@ class MailExpectation(Expectation):
     """A mail arrives."""
 
     verb = "mail"
-    mail: str
-    """The receiver's address."""
+    mail: LocalPart
+    """The receiver's address, without its domain ("volunteer": the project's first account)."""
     subject: str = ""
     """The subject contains this."""
     text: str = ""
@@ -143,7 +143,7 @@ class NoMailExpectation(Expectation):
     """Nobody of that address got a mail."""
 
     verb = "no_mail"
-    no_mail: str
+    no_mail: LocalPart
 
 
 class LogExpectation(Expectation):

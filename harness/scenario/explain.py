@@ -10,13 +10,19 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from harness.scenario.expectations import EXPECTATIONS
+from harness.scenario.expectations import EXPECTATIONS, Expectation
+from harness.scenario.faults import FAULTS, FaultModel
 from harness.scenario.model import Scenario
 from harness.scenario.problems import Problem, nearest, one_of
-from harness.scenario.steps import STEPS
+from harness.scenario.steps import STEPS, Step
 from harness.scenario.text import Document
 from harness.scenario.values import TAG
 
+_CHOICES: dict[str, tuple[type[Step] | type[Expectation] | type[FaultModel], ...]] = {
+    "step": STEPS,
+    "expectation": EXPECTATIONS,
+    "fault": FAULTS,
+}
 _WORDS = {
     "string_type": "expected a text",
     "int_type": "expected a whole number",
@@ -91,8 +97,8 @@ def _words(details: ErrorDetails) -> str:
         return f"{_shown(value)}; expected one of: {', '.join(choices)}{nearest(str(value), choices)}"
     if kind in _WORDS:
         return _WORDS[kind] if kind == "missing" else f"{_WORDS[kind]}, got {_shown(value)}"
-    if kind in ("step", "expectation") and isinstance(value, dict):
-        known = {one.verb for one in (STEPS if kind == "step" else EXPECTATIONS)}
+    if kind in _CHOICES and isinstance(value, dict):
+        known = {one.verb for one in _CHOICES[kind]}
         hints = (nearest(str(key), known) for key in value)
         return message + next((hint for hint in hints if hint), "")
     message = message.removeprefix("Value error, ")

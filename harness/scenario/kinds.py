@@ -51,5 +51,14 @@ CLIENT_KINDS: Final = (
     "transfer.state",
     "vm.state",
 )
-OTHER_KINDS: Final = ("clock.skipped", "fault.healed", "fault.injected", "mail.received", "step.done", "step.failed")
+OTHER_KINDS: Final = (
+    "clock.rate",
+    "clock.skipped",
+    "fault.healed",
+    "fault.injected",
+    "http.exchange",
+    "http.fault",
+    "mail.received",
+    "step.done",
+)
 KINDS: Final = tuple(sorted((*SERVER_KINDS, *CLIENT_KINDS, *OTHER_KINDS)))

@@ -9,10 +9,10 @@ from pydantic import BeforeValidator, Field, model_validator
 from harness.clock import MAX_RATE
 from harness.invariants import INVARIANTS
 from harness.scenario.expectations import AnyExpectation
-from harness.scenario.faults import FaultModel
+from harness.scenario.faults import AnyFault
 from harness.scenario.problems import nearest
 from harness.scenario.steps import AnyStep
-from harness.scenario.values import Content, Duration, FilePath, HostName, Model, Name, OptionName, Scalar, Version
+from harness.scenario.values import Content, Duration, FilePath, HostName, LocalPart, Model, Name, OptionName, Scalar, Version
 
 #: applications that every project has at hand (images/apps)
 SAMPLE_APPS = ("1sec", "concat", "crash", "hang", "sleeper", "uppercase")
@@ -28,7 +28,8 @@ class TimeModel(Model):
 class CcConfig(Model):
     """A client's cc_config.xml."""
 
-    log_flags: dict[OptionName, bool] = Field(default_factory=dict)
+    log_flags: list[OptionName] = Field(default_factory=list)
+    """Flags to switch on, beside file_xfer, sched_ops and task."""
     options: dict[OptionName, Scalar] = Field(default_factory=dict)
 
 
@@ -40,13 +41,15 @@ class ClientModel(Model):
     """The client's generation; by default the one the run is about (--boinc-client-version)."""
     attach: bool = True
     """Attach it to the project at the start."""
-    email: str | None = None
+    email: LocalPart | None = None
     """With this account of `project.accounts` instead of the first one."""
     start: bool = True
     """False: a step starts it."""
-    preferences: dict[OptionName, int | float] = Field(default_factory=dict)
+    preferences: dict[OptionName, Scalar] = Field(default_factory=dict)
     """Computing preferences, by their names in global_prefs_override.xml."""
     cc_config: CcConfig | None = None
+    disk_mb: int = Field(default=0, ge=0, le=4096)
+    """A disk of its own of that size for the data directory, in memory: one that can be filled."""
     environment: dict[str, str] = Field(default_factory=dict)
     """Environment variables of the client's container (LANG, TZ, ...)."""
 
@@ -61,7 +64,8 @@ class ClientModel(Model):
 class AccountModel(Model):
     """An account made by an administrator."""
 
-    email: str = Field(pattern=r"^[^@\s]+@[^@\s]+$")
+    email: LocalPart
+    """The part before the @; the harness adds a domain of the project's own, so that no mail can reach anybody."""
     password: str = "correct horse"
     name: str = "Volunteer"
 
@@ -173,7 +177,7 @@ class Scenario(Model):
     project: ProjectModel = Field(default_factory=ProjectModel)
     clients: list[ClientModel] = Field(default_factory=list, max_length=25)
     jobs: list[JobModel] = Field(default_factory=list, max_length=1000)
-    faults: list[FaultModel] = Field(default_factory=list, max_length=100)
+    faults: list[AnyFault] = Field(default_factory=list, max_length=100)
     steps: list[AnyStep] = Field(default_factory=list, max_length=500)
     expect: list[AnyExpectation] = Field(min_length=1, max_length=500)
     invariants_off: dict[str, str] = Field(default_factory=dict)

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from harness.scenario.expectations import Expectation
+from harness.scenario.faults import FaultModel
 from harness.scenario.model import SAMPLE_APPS, Scenario
 from harness.scenario.problems import nearest, one_of
 from harness.scenario.steps import EventPattern, Step
@@ -13,16 +14,19 @@ from harness.scenario.steps import EventPattern, Step
 Keys = tuple[str | int, ...]
 Wrong = tuple[Keys, str]
 #: a field's name -> what it refers to
-_CLIENT_FIELDS = ("client", "attach", "detach", "update", "retry_transfers")
-_PART_FIELDS = ("start", "stop", "kill", "restart")
-_JOB_FIELDS = ("job", "submit", "cancel", "suspend", "resume", "abort")
+_CLIENT_FIELDS = (
+    *("client", "attach", "detach", "update", "retry_transfers"),
+    *("partition", "lose", "slow_network", "skew", "fill_disk", "make_read_only", "damage", "lose_slot"),
+)
+_PART_FIELDS = ("start", "stop", "kill", "restart", "freeze")
+_JOB_FIELDS = ("job", "submit", "cancel", "suspend", "resume", "abort", "signal_task")
 _FAULT_FIELDS = ("inject", "heal")
 SERVER = "server"
 
 
 def check(scenario: Scenario) -> list[Wrong]:
     """Every reference to something that is not there, every name given twice, with the path of the field."""
-    return [*_names(scenario), *_apps(scenario), *_accounts(scenario), *_steps(scenario), *_expectations(scenario)]
+    return [*_names(scenario), *_apps(scenario), *_accounts(scenario), *_steps(scenario), *_faults(scenario), *_expectations(scenario)]
 
 
 def _twice(names: Iterable[str], path: str, field: str, what: str) -> Iterator[Wrong]:
@@ -82,20 +86,37 @@ def _steps(scenario: Scenario) -> Iterator[Wrong]:
                 yield (*path, "submit"), "this job is submitted by another step already"
 
 
+def _faults(scenario: Scenario) -> Iterator[Wrong]:
+    steps = [step.name for step in scenario.steps if step.name is not None]
+    small_disks = [client.name for client in scenario.clients if client.disk_mb]
+    for index, fault in enumerate(scenario.faults):
+        path: Keys = ("faults", index)
+        yield from _refers(scenario, fault, path)
+        if isinstance(fault.on, EventPattern):
+            yield from _refers(scenario, fault.on, (*path, "on"))
+        if fault.after is not None and fault.after not in steps:
+            yield (*path, "after"), _missing("step", fault.after, steps)
+        full = getattr(fault, "fill_disk", None)
+        if full is not None and full not in small_disks:
+            yield (*path, "fill_disk"), f"{full!r} has no disk of its own; give it `disk_mb: 64`"
+
+
 def _expectations(scenario: Scenario) -> Iterator[Wrong]:
     for index, expectation in enumerate(scenario.expect):
         yield from _refers(scenario, expectation, ("expect", index))
 
 
-def _refers(scenario: Scenario, thing: Step | Expectation | EventPattern, path: Keys) -> Iterator[Wrong]:
+def _refers(scenario: Scenario, thing: Step | Expectation | EventPattern | FaultModel, path: Keys) -> Iterator[Wrong]:
     clients = [client.name for client in scenario.clients]
     jobs = [job.name for job in scenario.jobs]
     faults = [fault.name for fault in scenario.faults if fault.name is not None]
+    steps = [step.name for step in scenario.steps if step.name is not None]
     kinds: list[tuple[Sequence[str], str, list[str]]] = [
         (_CLIENT_FIELDS, "client", clients),
         (_PART_FIELDS, "part of the stack", [*clients, SERVER]),
         (_JOB_FIELDS, "job", jobs),
         (_FAULT_FIELDS, "named fault", faults),
+        (("since",), "step", steps),
     ]
     for fields, what, known in kinds:
         for field in fields:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Discriminator, Field, model_validator
 
-from harness.scenario.values import Content, Duration, EventKind, HostName, Model, Name, OptionName, Scalar, choose, tagged
+from harness.scenario.values import Content, Duration, EventKind, HostName, LocalPart, Model, Name, OptionName, Scalar, choose, tagged
 
 #: real seconds that a step waits for its event, unless it says otherwise
 STEP_DEADLINE = 60.0
@@ -30,6 +30,8 @@ class EventPattern(Model):
     """Only events one of whose texts contains this."""
     fields: dict[OptionName, Scalar] = Field(default_factory=dict)
     """Only events whose fields have exactly these values."""
+    since: Name | None = None
+    """Only events after the step of this name."""
     count: int = Field(default=1, ge=1, le=10_000)
     """How many of them."""
 
@@ -119,7 +121,7 @@ class AttachStep(Step):
 
     verb = "attach"
     attach: HostName
-    email: str | None = None
+    email: LocalPart | None = None
     """With this account of `project.accounts` instead of the first one."""
 
 
@@ -209,8 +211,8 @@ class CreateAccountStep(Step):
     """Make an account through a client, as a person does in its window."""
 
     verb = "create_account"
-    create_account: str
-    """The e-mail address."""
+    create_account: LocalPart
+    """The e-mail address, without its domain."""
     client: HostName
     password: str = "correct horse"
     user_name: str = "Volunteer"
@@ -251,6 +253,14 @@ class SkipStep(Step):
     skip: Duration
 
 
+class SkipToNextStep(Step):
+    """Set the stack's clock forward to the next thing that would happen by itself."""
+
+    verb = "skip_to_next"
+    skip_to_next: Literal["", "deadline", "scheduler rpc", "work fetch", "upload retry", "download retry"]
+    """Of this kind only; "": whatever it is."""
+
+
 STEPS: tuple[type[Step], ...] = (
     SubmitStep,
     CancelStep,
@@ -276,6 +286,7 @@ STEPS: tuple[type[Step], ...] = (
     WaitStep,
     WaitForStep,
     SkipStep,
+    SkipToNextStep,
 )
 VERBS = tuple(step.verb for step in STEPS)
 
