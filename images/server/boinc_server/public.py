@@ -3,7 +3,8 @@
 URLs of a project P, as the stock server lays them out:
 
 * ``/P/`` master page and web pages, ``/P/*.php`` web RPCs, ``/P/download/...`` files;
-* ``/P_cgi/cgi`` the scheduler, ``/P_cgi/file_upload_handler`` the upload handler.
+* ``/P_cgi/cgi`` the scheduler, ``/P_cgi/file_upload_handler`` the upload handler;
+* ``/P_ops/`` the admin's pages.
 
 Whatever comes in, an answer goes out: BOINC's own error where it has one, else a short text with an
 HTTP status. Refusals are logged and become events; details of a failure of ours stay in the log.
@@ -87,6 +88,11 @@ class PublicApp:
             if rest.startswith("file_upload_handler"):
                 await self.upload(project, request)
                 return
+        project = self.registry.get(first.removesuffix("_ops")) if first.endswith("_ops") else None
+        if project is not None:
+            request.project = project
+            if await pages.handle_ops(project, request, rest):
+                return
         if request.path == "/":
             await request.reply(pages.overview(self.registry), pages.HTML)
             return
@@ -131,7 +137,8 @@ class PublicApp:
             if not await pages.handle(project, request, name):
                 raise Refused(404, "no such page")
 
-    async def check_web(self, project: Project) -> None:
+    @staticmethod
+    async def check_web(project: Project) -> None:
         if project.config.stop_web:
             raise Refused(503, "This project is down for maintenance")
 
@@ -234,8 +241,8 @@ class Request:
         await self.send({"type": "http.response.start", "status": status, "headers": headers})
         await self.send({"type": "http.response.body", "body": b"" if self.method == "HEAD" else body})
 
-    async def redirect(self, location: str, status: int = 301) -> None:
-        await self.reply(b"", TEXT, status, [(b"location", location.encode("utf-8", "replace"))])
+    async def redirect(self, location: str, status: int = 301, extra: list[tuple[bytes, bytes]] | None = None) -> None:
+        await self.reply(b"", TEXT, status, [(b"location", location.encode("utf-8", "replace")), *(extra or [])])
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:

@@ -262,7 +262,8 @@ class SimulatedHost:
         text = (
             f"<scheduler_request>\n    <authenticator>{escape(self.authenticator)}</authenticator>\n    <hostid>{self.hostid}</hostid>\n"
             f"    <rpc_seqno>{self.seqno}</rpc_seqno>\n    <core_client_major_version>{major}</core_client_major_version>\n"
-            f"    <core_client_minor_version>{minor}</core_client_minor_version>\n    <core_client_release>{release}</core_client_release>\n"
+            f"    <core_client_minor_version>{minor}</core_client_minor_version>\n"
+            f"    <core_client_release>{release}</core_client_release>\n"
             f"    <resource_share_fraction>1.000000</resource_share_fraction>\n    <rrs_fraction>1.000000</rrs_fraction>\n"
             f"    <prrs_fraction>1.000000</prrs_fraction>\n    <duration_correction_factor>1.000000</duration_correction_factor>\n"
             f"    <allow_multiple_clients>{int(self.multiple_clients)}</allow_multiple_clients>\n    <sandbox>0</sandbox>\n"
@@ -274,7 +275,7 @@ class SimulatedHost:
             "   <disk_max_used_gb>100.0</disk_max_used_gb>\n   <disk_max_used_pct>90.0</disk_max_used_pct>\n"
             "   <disk_min_free_gb>1.0</disk_min_free_gb>\n   <ram_max_used_busy_pct>50.0</ram_max_used_busy_pct>\n"
             "   <ram_max_used_idle_pct>90.0</ram_max_used_idle_pct>\n</global_preferences>\n    </working_global_preferences>\n"
-            "    <time_stats>\n    <on_frac>0.99</on_frac>\n    <connected_frac>-1.000000</connected_frac>\n    <active_frac>0.99</active_frac>\n"
+            "    <time_stats>\n    <on_frac>0.99</on_frac>\n    <connected_frac>-1.0</connected_frac>\n    <active_frac>0.99</active_frac>\n"
             "    <gpu_active_frac>0.99</gpu_active_frac>\n    <cpu_and_network_available_frac>0.99</cpu_and_network_available_frac>\n"
             "    </time_stats>\n    <net_stats>\n    <bwup>1000000.0</bwup>\n    <bwdown>1000000.0</bwdown>\n    </net_stats>\n"
             f"    <host_info>\n    <timezone>0</timezone>\n    <domain_name>{escape(self.name)}</domain_name>\n"

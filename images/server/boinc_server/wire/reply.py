@@ -148,8 +148,7 @@ class SchedulerReply:
             out.append("<ended>1</ended>\n")
         if self.request_delay > 0:
             out.append(f"<request_delay>{number(self.request_delay)}</request_delay>\n")
-        for message in self.messages:
-            out.append(f'<message priority="{message.priority}">{_message_text(message.text)}</message>\n')
+        out.extend(f'<message priority="{m.priority}">{_message_text(m.text)}</message>\n' for m in self.messages)
         out.append(f"<project_name>{escape(self.project_name)}</project_name>\n")
         if self.send_time_stats_log:
             out.append("<send_time_stats_log>1</send_time_stats_log>\n")
