@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from boinc_server.database import Transaction
     from boinc_server.project import Project
 
-_BY_STATE: Final[Any] = select(models.result.c.server_state, func.count()).group_by(models.result.c.server_state)
+_BY_STATE: Final = select(models.result.c.server_state, func.count().label("n")).group_by(models.result.c.server_state)
 _w = models.workunit.c
 
 
@@ -41,7 +41,7 @@ class Counts:
 
 def counts(tx: Transaction) -> Counts:
     """Count, with a handful of indexed queries."""
-    states = {int(row[0]): int(row[1]) for row in tx.all(_BY_STATE)}
+    states = {int(row.server_state): int(row.n) for row in tx.all(_BY_STATE)}
 
     def number(query: Any) -> int:
         row = tx.one(query)
