@@ -1,0 +1,124 @@
+#include <unistd.h>
+
+#include "process.h"
+#include "setup.h"
+#include "supervisor.h"
+
+namespace vbw {
+
+void Supervisor::take_apart(bool keep_disk) {
+    if (!machine_ || !checkpoint_.machine_made) return;
+    machine_->power_off(pid_);
+    // After power-off nobody writes to the log; with the machine it is deleted.
+    rest_of_log();
+    bool discard = false;
+    if (disk_) {
+        try {
+            discard = shared_ && !job_.persistent_disk.discard_file.empty() && exists_itself(shared_->path(job_.persistent_disk.discard_file));
+            if (keep_disk && !discard) disk_->keep_changes(machine_->folder() + "/Snapshots");
+        } catch (const Postponed& error) {
+            say(std::string("What this job wrote to the persistent disk is dropped: ") + error.what());
+        }
+    }
+    machine_->destroy(0, whole_config());
+    unlink("vm_warm.sav");
+    if (disk_) {
+        try {
+            disk_->release(discard);
+        } catch (const Postponed& error) {
+            say(std::string("The persistent disk is left as it is: ") + error.what());
+        }
+    }
+}
+
+void Supervisor::complete(const Completion& completion) {
+    app_.status.cpu_time = cpu_time();
+    say("The guest is done: exit code " + std::to_string(completion.exit_code) +
+        (completion.message.empty() ? "" : ", '" + completion.message + "'"));
+    take_apart(completion.exit_code == 0);
+    guest_log_->write_tail();
+    app_.finish(completion.exit_code, completion.notice ? completion.message : "", completion.notice);
+}
+
+void Supervisor::fail(const TaskError& error) {
+    app_.status.cpu_time = cpu_time();
+    say(error.what());
+    if (machine_ && job_.enable_screenshots_on_error && process_alive(pid_) && !exists("vbox_screenshot.png")) {
+        machine_->screenshot("vbox_screenshot.png");
+    }
+    if (machine_) take_apart(false);
+    if (guest_log_) guest_log_->write_tail();
+    app_.finish(error.exit_code, error.what(), error.notice);
+}
+
+void Supervisor::postpone(const Postponed& postponed) {
+    if (machine_ && checkpoint_.machine_made) {
+        if (checkpoint_.resumable) {
+            machine_->power_off(pid_);
+            rest_of_log();
+            save_checkpoint(true);
+            manage_.try_run({"unregistervm", machine_->name()});
+        } else {
+            take_apart(false);
+            checkpoint_.machine_made = false;
+            checkpoint_.log_inode = 0;
+            checkpoint_.guest_log = guest_log_->state();
+            checkpoint_.write();
+        }
+    }
+    app_.temporary_exit(postponed.delay, postponed.what(), postponed.notice);
+}
+
+// The client quits, or is gone: the guest's state is saved, and VirtualBox is left without a trace of the machine, since
+// nobody may ever come back to this slot.
+void Supervisor::stop_for_later() {
+    const bool save = job_.enable_vm_savestate_usage || !job_.disable_automatic_checkpoints;
+    if (machine_ && checkpoint_.machine_made) {
+        bool saved = false;
+        if (save && process_alive(pid_)) {
+            try {
+                elapsed_ += paused_ ? 0 : now() - last_tick_;
+                const double cpu = cpu_time();
+                machine_->save_state();
+                rest_of_log();
+                cpu_before_ = cpu, pid_ = 0;
+                saved = true;
+                save_checkpoint();
+                say("The virtual machine is saved");
+            } catch (const VBoxError& error) {
+                say(error.what());
+            }
+        }
+        if (!saved) machine_->power_off(pid_);
+        rest_of_log();
+        if (saved || checkpoint_.resumable) {
+            save_checkpoint(true);
+            manage_.try_run({"unregistervm", machine_->name()});
+            for (const auto& disk : config_.disks) {
+                if (disk.kind != Disk::kDvd) continue;
+                try {
+                    manage_.run({"closemedium", "dvd", disk.medium});
+                } catch (const VBoxError&) {
+                    // Another task's machine has it too, or it went with this one.
+                }
+            }
+        } else {
+            take_apart(false);
+            checkpoint_.machine_made = false;
+            checkpoint_.log_inode = 0;
+            checkpoint_.guest_log = guest_log_->state();
+            checkpoint_.write();
+            if (shared_) forget_old_triggers();
+        }
+    }
+    app_.leave();
+}
+
+void Supervisor::abort() {
+    say("The client aborts the task");
+    if (machine_) take_apart(false);
+    if (guest_log_) guest_log_->write_tail();
+    app_.leave();
+}
+
+}  // namespace vbw
