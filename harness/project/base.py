@@ -71,8 +71,12 @@ class Project(abc.ABC):
         """Make app versions of what lies in apps/; returns those that are new."""
 
     @abc.abstractmethod
+    def deprecate_platform(self, name: str) -> None:
+        """Support a platform no longer ("x86_64-pc-linux-gnu"), as an administrator does in the database."""
+
+    @abc.abstractmethod
     def configure(self, **options: object) -> None:
-        """Set options of config.xml by their names (`sched_stopped` and `upload_stopped` put the project down for maintenance)."""
+        """Set options of config.xml by their names (`stop_sched`, `stop_upload`, `stop_download`, ... put the project down for maintenance)."""
 
     @abc.abstractmethod
     def workunit(self, workunit_id: int) -> Mapping[str, object]:

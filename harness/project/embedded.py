@@ -231,6 +231,9 @@ class EmbeddedProject(Project):
         versions: Sequence[Mapping[str, object]] = made["app_versions"]
         return versions
 
+    def deprecate_platform(self, name: str) -> None:
+        self._control.call("PATCH", f"{self._path}/platforms/{name}", {"deprecated": 1})
+
     def configure(self, **options: object) -> None:
         self._control.call("PATCH", f"{self._path}/config", options)
 

@@ -7,22 +7,20 @@ from harness.versions import ClientVersion
 
 def test_a_project_down_for_maintenance_is_asked_again_later(stack: Stack, client_version: ClientVersion) -> None:
     client = stack.client(attach=True)
-    stack.project.configure(sched_stopped=True)
+    stack.project.configure(stop_sched=True)
     job = stack.project.submit("uppercase", input=b"later")
 
     client.update(stack.project)
     client.wait_message("Project is temporarily shut down for maintenance")
     assert not job.history.find("result.sent")
 
-    stack.project.configure(sched_stopped=False)
+    stack.project.configure(stop_sched=False)
     client.update(stack.project)
     job.wait_for(JobState.VALIDATED)
 
 
 def test_an_unsupported_platform_is_told_so(stack: Stack, client_version: ClientVersion) -> None:
-    stack.project.install_app("elsewhere", user_friendly_name="For another machine")
-    stack.project.put_file("apps/elsewhere/1.0/powerpc-apple-darwin/elsewhere", b"#!/bin/sh\n", executable=True)
-    stack.project.update_versions()
+    stack.project.deprecate_platform("x86_64-pc-linux-gnu")
     client = stack.client()
     client.attach(stack.project, wait=False)
 

@@ -16,7 +16,7 @@ def test_a_restarted_client_goes_on_from_the_checkpoint(stack: Stack, client_ver
     client.restart()
     job.wait_for(JobState.VALIDATED)
 
-    assert "resumed" in job.result.stderr, "the second process found the first one's checkpoint"
+    assert "resuming at" in job.result.stderr, "the second process found the first one's checkpoint"
     assert b"slept" in job.output()
     assert len(job.results()) == 1
 

@@ -135,6 +135,13 @@ class Handlers:
             raise ControlError(404, "no_such_app", f"there is no app {request.path_params['app']!r} in project {project.name}")
         return self._patch(project, models.app, app.id, await self._json(request))
 
+    async def platform(self, request: Request) -> Response:
+        project = self._project(request)
+        row = project.catalog.platforms().get(request.path_params["platform"])
+        if row is None:
+            raise ControlError(404, "no_such_platform", f"there is no platform {request.path_params['platform']!r} in project {project.name}")
+        return self._patch(project, models.platform, row.id, await self._json(request))
+
     async def app_versions(self, request: Request) -> Response:
         return self._rows(self._project(request), models.app_version, request)
 
@@ -204,6 +211,18 @@ class Handlers:
         ]
         return JSONResponse({"app_versions": described, "messages": messages})
 
+    async def platforms(self, request: Request) -> Response:
+        return self._rows(self._project(request), models.platform, request)
+
+    async def platform(self, request: Request) -> Response:
+        """Change a platform, e.g. {"deprecated": 1}: the project then supports it no more."""
+        project = self._project(request)
+        with project.transaction() as tx:
+            row = tx.one(select(models.platform.c.id).where(models.platform.c.name == request.path_params["name"]))
+        if row is None:
+            raise ControlError(404, "no_such_platform", f"there is no platform {request.path_params['name']!r} in project {project.name}")
+        return self._patch(project, models.platform, row.id, await self._json(request))
+
     # Users and hosts
 
     async def users(self, request: Request) -> Response:
@@ -211,7 +230,8 @@ class Handlers:
         if request.method == "GET":
             return self._rows(project, models.user, request)
         body = bodies.NewUser.model_validate(await self._json(request))
-        user = accounts.create(project, body.email, accounts.passwd_hash(body.email, body.password), body.name or body.email.partition("@")[0])
+        name = body.name or body.email.partition("@")[0]
+        user = accounts.create(project, body.email, accounts.passwd_hash(body.email, body.password), name, verify=False)
         return JSONResponse({"id": user.id, "authenticator": user.authenticator, "email": user.email_addr}, status_code=201)
 
     async def user(self, request: Request) -> Response:
