@@ -106,11 +106,12 @@ def find(tx: Transaction, email: str) -> AnyRow | None:
     return tx.one(_BY_EMAIL, email=email.lower())
 
 
-def create(project: Project, email: str, sent_hash: str, name: str) -> AnyRow:
+def create(project: Project, email: str, sent_hash: str, name: str, *, verify: bool = True) -> AnyRow:
     """Make an account.
 
     Args:
         sent_hash: `passwd_hash` of the password.
+        verify: mail the link that confirms the address, if the project does that at all.
 
     Raises AccountError: bad name or address, hash not of 32 hex digits, address taken.
     """
@@ -122,10 +123,10 @@ def create(project: Project, email: str, sent_hash: str, name: str) -> AnyRow:
         raise AccountError(ERR_BAD_EMAIL_ADDR) from None
     if not _HEX32.match(sent_hash):
         raise AccountError(ERR_GENERIC, "password hash length not 32")
-    return _insert(project, email, stored_hash(sent_hash), name)
+    return _insert(project, email, stored_hash(sent_hash), name, verify)
 
 
-def _insert(project: Project, email: str, hashed: str, name: str) -> AnyRow:
+def _insert(project: Project, email: str, hashed: str, name: str, verify: bool = True) -> AnyRow:
     try:
         with project.transaction() as tx:
             user_id = tx.insert(
@@ -146,7 +147,7 @@ def _insert(project: Project, email: str, hashed: str, name: str) -> AnyRow:
             assert user is not None
     except IntegrityError:
         raise AccountError(ERR_DB_NOT_UNIQUE) from None
-    if project.config.verify_email:
+    if verify and project.config.verify_email:
         send_verification(project, user)
     return user
 

@@ -34,6 +34,8 @@ PLATFORMS: Final = {
     "arm64-apple-darwin": "Mac OS running on Apple silicon",
     "aarch64-android-linux-gnu": "Android running on ARM64",
     "x86_64-pc-freebsd__": "FreeBSD running on an AMD x86_64 or Intel EM64T CPU",
+    "powerpc-apple-darwin": "Mac OS X 10.3 or later running on Motorola PowerPC",
+    "powerpc64-unknown-linux-gnu": "Linux running on 64-bit PowerPC",
     "anonymous": "anonymous",
 }
 """Known to every new project, as `bin/xadd` makes them from project.xml."""

@@ -33,8 +33,8 @@ class ProjectConfig(BaseModel):
     disable_account_creation: bool = False
     min_passwd_length: Count = 6
     invite_codes: str = ""
-    verify_email: bool = False
-    """Send a verification mail to each new account; html/project/project.inc upstream."""
+    verify_email: bool = True
+    """Send a verification mail to each account that a volunteer makes."""
 
     # Who may talk to us
     min_core_client_version: Count = 0
