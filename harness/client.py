@@ -105,6 +105,7 @@ class Client:
             image=self.image,
             network=self.network,
             aliases=[self.name],
+            mac_address=_own_mac_address(),
             environment={
                 "BOINC_GUI_RPC_PASSWORD": self.password,
                 **self.stack.clock.environment(self.name),
@@ -155,7 +156,13 @@ class Client:
         return str(self.container.attrs["NetworkSettings"]["Networks"][self.network]["IPAddress"])
 
     def move_to(self, network: str) -> None:
-        """Unplug the host from its network and plug it into another one; connections break off."""
+        """Unplug the host from its network and plug it into another one, between two conversations of the client.
+
+        A conversation that is cut off by this would hang until its time-out.
+        """
+        if self.is_running:
+            self.rpc().set_network_mode(RunMode.NEVER, 3600.0)
+            self._wait(self._is_silent, "an end of its conversations", CLIENT_DEADLINE)
         with engine.guard(f"moving {self.name} to {network}"):
             engine.connect().networks.get(network).connect(self.container, aliases=[self.name])
             engine.connect().networks.get(self.network).disconnect(self.container)
@@ -164,6 +171,13 @@ class Client:
         if self._rpc is not None:
             self._rpc.close()
             self._rpc = None
+        if self.is_running:
+            self.rpc().set_network_mode(RunMode.RESTORE)
+
+    def _is_silent(self) -> bool:
+        """Does the client talk to no project just now?"""
+        talking = any(project.scheduler_rpc_in_progress or project.master_url_fetch_pending for project in self.projects())
+        return not talking and not any(transfer.is_active for transfer in self.transfers())
 
     def set_clock(self, clock: Clock) -> None:
         """Let the client and its applications live by another clock (see `harness.virtual_time`), now or when it is started again."""
@@ -357,7 +371,8 @@ class Client:
     def set_preferences(self, **preferences: float) -> None:
         """Change computing preferences of this host, by the names of global_prefs_override.xml; the others stay."""
         rpc = self.rpc()
-        known = {node.tag: node.text for node in nearxml.parse(rpc.get_global_prefs_override()).children}
+        override = nearxml.parse(rpc.get_global_prefs_override()).find("global_preferences")
+        known = {node.tag: node.text for node in override.children} if override is not None else {}
         merged = {**known, **{name: f"{value:g}" for name, value in preferences.items()}}
         lines = "".join(f"<{name}>{value}</{name}>\n" for name, value in merged.items())
         rpc.set_global_prefs_override(f"<global_preferences>\n{lines}</global_preferences>\n")
@@ -421,3 +436,9 @@ class Client:
 def _words(options: Mapping[str, object] | None) -> str:
     """Options as the client image takes them: name=value words; true and false are 1 and 0."""
     return " ".join(f"{name}={int(value) if isinstance(value, bool) else value}" for name, value in (options or {}).items())
+
+
+def _own_mac_address() -> str:
+    """A MAC address that no other host has: the client makes its cross-project identity from it, and an engine gives the address of a
+    container that is gone to the next one."""
+    return "02:" + ":".join(f"{byte:02x}" for byte in secrets.token_bytes(5))

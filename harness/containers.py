@@ -55,6 +55,7 @@ class ContainerSpec:
     image: str
     network: str
     aliases: Sequence[str] = ()
+    mac_address: str | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
     ports: Sequence[int] = ()
     keep: bool = False
@@ -93,11 +94,12 @@ class ReadyWhen(WaitStrategy):
 def start(spec: ContainerSpec, ready: WaitStrategy | None = None) -> Container:
     """Start a container and wait until it is ready; one that does not get there is removed again."""
     client = engine.connect()
+    endpoint = EndpointConfig(client.api.api_version, aliases=list(spec.aliases), mac_address=spec.mac_address)
     options: dict[str, Any] = {
         "hostname": spec.name,
         "labels": labels.owner_labels(keep=spec.keep, role=spec.role),
         "network": spec.network,
-        "networking_config": {spec.network: EndpointConfig(client.api.api_version, aliases=list(spec.aliases))},
+        "networking_config": {spec.network: endpoint},
         "cap_drop": ["ALL"],
         "security_opt": ["no-new-privileges"],
         **spec.options,
