@@ -152,8 +152,11 @@ def test_a_changed_lock_brings_the_python_environment_up_to_date(checkout: Check
 def test_a_failed_install_is_not_taken_for_a_finished_one(checkout: Checkout) -> None:
     (checkout.folder / "requirements.lock").write_text("changed", encoding="utf-8")
     checkout.command("python3", "echo 3.11")
-    checkout.python('case "$*" in *"pip install"*) exit 1;; esac')
-    assert checkout.run("setup").returncode != 0
+    checkout.python('case "$*" in *"pip install"*) echo "hashes do not match" >&2; exit 1;; esac')
+    done = checkout.run("setup")
+    assert done.returncode == 69
+    assert "hashes do not match" in done.stderr
+    assert "this failed with exit code 1" in done.stderr
     checkout.said.unlink()
     assert checkout.run("setup").returncode != 0
     assert any("pip install" in call for call in checkout.calls())
