@@ -48,8 +48,8 @@ int main(int argc, char** argv) {
         nanosleep(&nap, NULL);
         double time = now(), step = time - last;
         last = time;
-        // A suspended process wakes up much later than it asked to: that is not time it has slept.
-        done += step < 10 * STEP ? step : STEP;
+        // A suspended process wakes up much later than it asked to, and a virtual clock may be set back: neither is time it has slept.
+        done += step >= 0 && step < 10 * STEP ? step : STEP;
         boinc_fraction_done(done < total ? done / total : 1);
 
         bool due = every > 0 && done - saved >= every;
