@@ -37,8 +37,8 @@ class KeyPair:
         return cls(private, f"{private.get_name()} {private.get_base64()}")
 
 
-def connect(host: str, port: int, key: KeyPair, *, within: Deadline | float = 20.0) -> paramiko.SSHClient:
-    """Log in as the client's user, waiting for an sshd that is just starting. Raises `WaitTimeout`, `SshFailed`."""
+def connect(host: str, port: int, key: KeyPair, *, user: str = USER, within: Deadline | float = 20.0) -> paramiko.SSHClient:
+    """Log in, waiting for an sshd that is just starting. Raises `WaitTimeout`, `SshFailed`."""
     last = ""
 
     def logged_in() -> paramiko.SSHClient | None:
@@ -47,10 +47,10 @@ def connect(host: str, port: int, key: KeyPair, *, within: Deadline | float = 20
         # the container made its host key when it started; its address comes from the engine, not from the network
         client.set_missing_host_key_policy(paramiko.AutoAddPolicy())
         try:
-            client.connect(host, port, USER, pkey=key.private, timeout=5, allow_agent=False, look_for_keys=False)
+            client.connect(host, port, user, pkey=key.private, timeout=5, allow_agent=False, look_for_keys=False)
         except paramiko.AuthenticationException as error:
             client.close()
-            raise SshFailed("login refused", thing=f"{USER}@{host}:{port}", expected=f"the run's key to be accepted: {error}") from error
+            raise SshFailed("login refused", thing=f"{user}@{host}:{port}", expected=f"the run's key to be accepted: {error}") from error
         except (OSError, paramiko.SSHException) as error:
             client.close()
             last = str(error)

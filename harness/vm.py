@@ -1,0 +1,405 @@
+"""The virtual machines on a client, seen from outside: state, screen, serial console, guest log, instruction count, leftovers.
+
+    box = VirtualBox(client.container)
+    vm = box.vm(vm_name(result_name))           # as every vboxwrapper names it
+    vm.wait_guest_log("step 3", within=60)
+    vm.screenshot()                             # PNG
+
+Everything is asked of the container's own VBoxManage, through the engine; nothing needs VirtualBox on this side. The formats read here
+are those of VBoxManage (`showvminfo --machinereadable`, `list`) and of VBox.log, VirtualBox 7.2.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shlex
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import docker.errors
+import paramiko
+from docker.models.containers import Container
+from pexpect import socket_pexpect
+
+from harness import engine, ssh
+from harness.errors import HarnessError
+from harness.waiting import Deadline, wait_until
+
+#: seconds between two looks at a guest's log
+LOOK = 0.2
+#: what a piece of a long line ends with (images/guest/README.md)
+CONTINUED = "\x1e"
+
+#: what `Vm.console` gives
+Console: TypeAlias = "socket_pexpect.SocketSpawn[bytes]"
+
+_GUEST_LINE = re.compile(r"^(\d+):(\d\d):(\d\d\.\d+) (?:\S+ )?(?:VMMDev: )?Guest Log: (.*)$")
+_LISTED = re.compile(r'^"(.*)" \{([0-9a-f-]{36})\}$')
+_ERROR_CODE = re.compile(r"\b([A-Z][A-Z0-9_]+) \(0x([0-9a-fA-F]{8})\)")
+_PROGRAMS = ("VBoxHeadless", "VBoxSVC", "VBoxManage", "VBoxXPCOMIPCD", "VBoxNetDHCP", "VBoxNetNAT")
+
+
+class VBoxManageFailed(HarnessError):
+    """VBoxManage ended with an error. Fields: `arguments`, `code` (exit code), `error` (such as VBOX_E_OBJECT_NOT_FOUND), `output`."""
+
+    def __init__(self, where: str, arguments: Sequence[str], code: int, output: str) -> None:
+        self.arguments = tuple(arguments)
+        self.code = code
+        self.output = output
+        found = _ERROR_CODE.search(output)
+        self.error = found[1] if found else ""
+        what = f"VBoxManage in {where} ended with exit code {code}" + (f" and {self.error}" if self.error else "")
+        super().__init__(what, thing=shlex.join(["VBoxManage", *arguments]), details=output)
+
+
+@dataclass(frozen=True, slots=True)
+class GuestLine:
+    """One whole line that the guest (or its BIOS) wrote; `seconds` since the VM was powered on, of the line's first piece."""
+
+    seconds: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """A registered VM; one whose settings file is gone has the name "<inaccessible>"."""
+
+    name: str
+    uuid: str
+
+
+@dataclass(frozen=True, slots=True)
+class Medium:
+    """A registered disk or CD image; `state` as VirtualBox says it ("created", "inaccessible", "locked read")."""
+
+    kind: Literal["hdd", "dvd", "floppy"]
+    uuid: str
+    location: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A process of VirtualBox; `pid` is the container's."""
+
+    pid: int
+    program: str
+    command_line: str
+
+
+@dataclass(frozen=True, slots=True)
+class Leftovers:
+    """What of VirtualBox is left on a host; false if nothing is. VBoxSVC ends by itself 5 s after its last caller: it does not count."""
+
+    machines: tuple[Machine, ...]
+    media: tuple[Medium, ...]
+    processes: tuple[Process, ...]
+
+    def __bool__(self) -> bool:
+        return bool(self.machines or self.media or self.processes)
+
+    def __str__(self) -> str:
+        found = [f"VM {machine.name} {machine.uuid}" for machine in self.machines]
+        found += [f"{medium.kind} {medium.location} ({medium.state})" for medium in self.media]
+        found += [f"process {process.pid} {process.command_line}" for process in self.processes]
+        return "; ".join(found) or "nothing"
+
+
+def vm_name(result_name: str) -> str:
+    """The name of a result's VM (samples/vboxwrapper/vboxwrapper.cpp: of the MD5's hex digits the first 16)."""
+    return "boinc_" + hashlib.md5(result_name.encode(), usedforsecurity=False).hexdigest()[:16]
+
+
+def guest_lines(log: str) -> list[GuestLine]:
+    """The guest's lines in a VBox.log, in order, pieces of long ones put together; what has no newline yet is left for later."""
+    complete, newline, _ = log.rpartition("\n")
+    lines: list[GuestLine] = []
+    pending: GuestLine | None = None
+    for raw in complete.split("\n") if newline else []:
+        match = _GUEST_LINE.match(raw)
+        if match is None:
+            continue
+        seconds = int(match[1]) * 3600 + int(match[2]) * 60 + float(match[3])
+        piece = match[4]
+        line = GuestLine(seconds, piece) if pending is None else GuestLine(pending.seconds, pending.text + piece)
+        if piece.endswith(CONTINUED):
+            pending = GuestLine(line.seconds, line.text[: -len(CONTINUED)])
+        else:
+            pending = None
+            lines.append(line)
+    return lines
+
+
+def machine_readable(text: str) -> dict[str, str]:
+    """`showvminfo --machinereadable` as a mapping; values and quoted names without their quotes."""
+    found: dict[str, str] = {}
+    for line in text.splitlines():
+        match = re.match(r'^(?:"([^"]*)"|([^=]+))=(.*)$', line)
+        if match:
+            value = match[3]
+            quoted = len(value) >= 2 and value[0] == value[-1] == '"'
+            found[match[1] or match[2]] = value[1:-1] if quoted else value
+    return found
+
+
+def listed_machines(text: str) -> tuple[Machine, ...]:
+    """`VBoxManage list vms`."""
+    found = (_LISTED.match(line) or re.match(r"^(<inaccessible>) \{([0-9a-f-]{36})\}$", line) for line in text.splitlines())
+    return tuple(Machine(match[1], match[2]) for match in found if match)
+
+
+def listed_media(kind: Literal["hdd", "dvd", "floppy"], text: str) -> tuple[Medium, ...]:
+    """`VBoxManage list hdds` and its kin: blocks of `Name: value` lines."""
+    found: list[Medium] = []
+    for block in re.split(r"\n\s*\n", text):
+        fields = {name.strip(): value.strip() for name, colon, value in (line.partition(":") for line in block.splitlines()) if colon}
+        if "UUID" in fields and "Location" in fields:
+            found.append(Medium(kind, fields["UUID"], fields["Location"], fields.get("State", "")))
+    return tuple(found)
+
+
+def listed_processes(text: str) -> tuple[Process, ...]:
+    """VirtualBox's among lines of `PID COMMAND-LINE`."""
+    found: list[Process] = []
+    for line in text.splitlines():
+        pid, _, command = line.strip().partition(" ")
+        program = command.split(" ", 1)[0].rsplit("/", 1)[-1]
+        if pid.isdigit() and program in _PROGRAMS:
+            found.append(Process(int(pid), program, command.strip()))
+    return tuple(found)
+
+
+class VirtualBox:
+    """The VirtualBox of one running container."""
+
+    def __init__(self, container: Container) -> None:
+        self.container = container
+
+    def __repr__(self) -> str:
+        return f"<VirtualBox of {self.container.name}>"
+
+    def _exec(self, words: Sequence[str]) -> tuple[int, bytes]:
+        with engine.guard(f"running {words[0]} in {self.container.name}"):
+            code, output = self.container.exec_run(list(words))
+        return int(code or 0), output if isinstance(output, bytes) else b""
+
+    def manage(self, *arguments: str) -> str:
+        """What a VBoxManage call printed. Raises `VBoxManageFailed`."""
+        code, output = self._exec(["VBoxManage", "-q", *arguments])
+        text = output.decode("utf-8", "replace")
+        if code:
+            raise VBoxManageFailed(str(self.container.name), arguments, code, text)
+        return text
+
+    def version(self) -> str:
+        """Such as "7.2.22_Debianr175245"."""
+        _, output = self._exec(["VBoxManage", "--version"])
+        return output.decode("utf-8", "replace").strip()
+
+    def mode(self) -> tuple[str, str]:
+        """("hardware" or "driverless", why), as the container found when it looked at the host."""
+        _, output = self._exec(["vbox-mode"])
+        mode, _, why = output.decode("utf-8", "replace").strip().partition(": ")
+        return mode, why
+
+    def machines(self) -> tuple[Machine, ...]:
+        """The registered VMs."""
+        return listed_machines(self.manage("list", "vms"))
+
+    def media(self) -> tuple[Medium, ...]:
+        """The registered disk, CD and floppy images."""
+        kinds: tuple[tuple[Literal["hdd", "dvd", "floppy"], str], ...] = (("hdd", "hdds"), ("dvd", "dvds"), ("floppy", "floppies"))
+        return tuple(medium for kind, listing in kinds for medium in listed_media(kind, self.manage("list", listing)))
+
+    def processes(self) -> tuple[Process, ...]:
+        """VirtualBox's processes in the container."""
+        script = 'for p in /proc/[0-9]*; do printf "%s " "${p#/proc/}"; tr "\\0" " " < "$p/cmdline" 2>/dev/null; echo; done'
+        _, output = self._exec(["sh", "-c", script])
+        return listed_processes(output.decode("utf-8", "replace"))
+
+    def leftovers(self) -> Leftovers:
+        """What is there that should be gone when no VM job is on the host. Persistent disks are registered while attached only."""
+        processes = tuple(process for process in self.processes() if process.program in ("VBoxHeadless", "VBoxNetDHCP", "VBoxNetNAT"))
+        return Leftovers(self.machines(), self.media(), processes)
+
+    def vm(self, name: str) -> Vm:
+        """A handle on a VM by its name or UUID; that there is none shows when it is used."""
+        return Vm(self, name)
+
+    def wait_vm(self, name: str, *, within: Deadline | float = 60.0) -> Vm:
+        """Wait until a VM of that name is registered."""
+        wait_until(
+            lambda: any(machine.name == name for machine in self.machines()),
+            f"a VM named {name} in {self.container.name}",
+            within=within,
+            every=LOOK,
+            last_state=lambda: f"VMs: {[machine.name for machine in self.machines()]}",
+        )
+        return self.vm(name)
+
+
+class Vm:
+    """One VM of a container."""
+
+    def __init__(self, box: VirtualBox, name: str) -> None:
+        self.box = box
+        self.name = name
+        self._log_path = ""
+
+    def __repr__(self) -> str:
+        return f"<Vm {self.name} in {self.box.container.name}>"
+
+    def info(self) -> Mapping[str, str]:
+        """All that VirtualBox says of it (`showvminfo --machinereadable`)."""
+        return machine_readable(self.box.manage("showvminfo", self.name, "--machinereadable"))
+
+    @property
+    def state(self) -> str:
+        """One of "running", "paused", "poweroff", "saved", "aborted", "gurumeditation", ..."""
+        return self.info().get("VMState", "")
+
+    def wait_state(self, *states: str, within: Deadline | float = 60.0) -> str:
+        """Wait for one of some states, and say which it was."""
+        return wait_until(
+            lambda: found if (found := self.state) in states else None,
+            f"{self!r} {' or '.join(states)}",
+            within=within,
+            every=LOOK,
+            last_state=lambda: self.state,
+        )
+
+    def process(self) -> Process:
+        """The process that runs it. Raises `HarnessError` if none does."""
+        uuid = self.info().get("UUID", "")
+        for process in self.box.processes():
+            if process.program == "VBoxHeadless" and uuid and uuid in process.command_line:
+                return process
+        raise HarnessError("a VM without a process", thing=f"{self!r}, {self.state}", expected="a running VM")
+
+    # --- its log
+
+    def log(self) -> str:
+        """Its VBox.log so far, also after it has ended, as long as the file is there."""
+        if not self._log_path:
+            self._log_path = f"{self.info()['LogFldr']}/VBox.log"
+        code, output = self.box._exec(["cat", self._log_path])  # noqa: SLF001  (the two are one)
+        if code:
+            raise HarnessError("a VM without a log", thing=f"{self._log_path} of {self!r}", expected="a VM that was started")
+        return output.decode("utf-8", "replace")
+
+    def guest_log(self) -> list[GuestLine]:
+        """What the guest has written so far, whole lines, in order."""
+        return guest_lines(self.log())
+
+    def wait_guest_log(self, pattern: str, *, within: Deadline | float = 60.0) -> GuestLine:
+        """Wait for a line of the guest in which a regular expression is found."""
+        wanted = re.compile(pattern)
+        last: list[GuestLine] = []
+
+        def found() -> GuestLine | None:
+            nonlocal last
+            try:
+                last = self.guest_log()
+            except HarnessError:  # not started yet
+                return None
+            return next((line for line in last if wanted.search(line.text)), None)
+
+        return wait_until(
+            found,
+            f"{self!r} to write {pattern!r}",
+            within=within,
+            every=LOOK,
+            last_state=lambda: f"{len(last)} lines, the last: {last[-1].text!r}" if last else "no line",
+        )
+
+    def follow_guest_log(self, *, within: Deadline | float) -> Iterator[GuestLine]:
+        """The guest's lines as they come, until the VM is off or time is up."""
+        deadline = Deadline.of(within)
+        given = 0
+        while True:
+            over = deadline.expired or self.state not in ("running", "paused", "starting", "stopping")
+            lines = self.guest_log()
+            yield from lines[given:]
+            given = len(lines)
+            if over:
+                return
+            deadline.pause(LOOK)
+
+    # --- looking at the guest and talking to it
+
+    def screenshot(self) -> bytes:
+        """Its screen, as a PNG file. The VM has to run or be paused."""
+        path = f"/tmp/screenshot-{self.name}.png"
+        self.box.manage("controlvm", self.name, "screenshotpng", path)
+        code, output = self.box._exec(["sh", "-c", f"cat {shlex.quote(path)} && rm {shlex.quote(path)}"])  # noqa: SLF001
+        if code or not output.startswith(b"\x89PNG"):
+            raise HarnessError("VirtualBox wrote no screenshot", thing=repr(self), details=output[:200].decode("utf-8", "replace"))
+        return output
+
+    def instructions(self) -> int:
+        """How many instructions the interpreter has executed for it (first virtual CPU); 0 where the host's CPU does it itself."""
+        text = self.box.manage("debugvm", self.name, "statistics", "--pattern", "/IEM/CPU0/cInstructions")
+        match = re.search(r'val="(\d+)"', text)
+        return int(match[1]) if match else 0
+
+    @contextmanager
+    def console(self, *, timeout: float = 30.0) -> Iterator[Console]:
+        """The serial console, for `expect` and `sendline` (bytes); `timeout` is that of each `expect`.
+
+        The VM needs its first serial port in server mode; a container started with BOINC_VBOX_CONSOLE=FOLDER gives it to every VM.
+        """
+        info = self.info()
+        mode, _, path = info.get("uartmode1", "").partition(",")
+        if mode != "server" or not path:
+            raise HarnessError(
+                "a VM without a serial console",
+                thing=repr(self),
+                expected="uart1 in server mode",
+                remedy="start the client with BOINC_VBOX_CONSOLE=/tmp in its environment",
+            )
+        api = engine.connect().api
+        with engine.guard(f"connecting to the console of {self.name}"):
+            made = api.exec_create(self.box.container.id, ["socat", "-,raw,echo=0", f"UNIX-CONNECT:{path}"], stdin=True, tty=True)
+            stream: Any = api.exec_start(made["Id"], tty=True, socket=True)
+        raw = getattr(stream, "_sock", stream)
+        spawned = socket_pexpect.SocketSpawn(raw, timeout=timeout)
+        try:
+            yield spawned
+        finally:
+            spawned.close()
+            stream.close()
+
+    def forward(self, guest_port: int, *, container_port: int) -> None:
+        """Make a TCP port of the guest one of the container's (VirtualBox's NAT), while the VM runs."""
+        self.box.manage("controlvm", self.name, "natpf1", f"p{container_port},tcp,0.0.0.0,{container_port},,{guest_port}")
+
+    def ssh(self, key: ssh.KeyPair, *, network: str, container_port: int = 2022, within: Deadline | float = 60.0) -> paramiko.SSHClient:
+        """Log in to the guest as root; its job has to have asked for `ssh` with that key. The caller closes the connection."""
+        self.forward(22, container_port=container_port)
+        host, port = engine.address(self.box.container, container_port, network=network)
+        return ssh.connect(host, port, key, user="root", within=within)
+
+    # --- what is kept of it
+
+    def collect(self, folder: Path) -> list[str]:
+        """Write log, guest log, settings and screenshot into a folder; returns what could not be had, and why."""
+        folder.mkdir(parents=True, exist_ok=True)
+        missing: list[str] = []
+
+        def part(name: str, content: Callable[[], str | bytes]) -> None:
+            try:
+                found = content()
+            except (HarnessError, docker.errors.DockerException, KeyError) as error:
+                missing.append(f"{name} of {self.name}: {error}")
+            else:
+                (folder / name).write_bytes(found.encode("utf-8", "replace") if isinstance(found, str) else found)
+
+        part("VBox.log", self.log)
+        part("guest.log", lambda: "".join(f"{line.seconds:10.3f} {line.text}\n" for line in self.guest_log()))
+        part("showvminfo.txt", lambda: "".join(f"{name}={value}\n" for name, value in self.info().items()))
+        part("screenshot.png", self.screenshot)
+        return missing
