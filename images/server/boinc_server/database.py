@@ -19,6 +19,7 @@ from sqlalchemy.pool import StaticPool
 from sqlalchemy.sql import Executable
 
 from boinc_server import models
+from boinc_server.fastsql import FastSql
 
 if TYPE_CHECKING:
     from boinc_server.project import Project
@@ -93,25 +94,29 @@ class Transaction:
         self.hooks: list[Callable[[], None]] = []
 
     def execute(self, statement: Executable, values: Mapping[str, Any] | list[dict[str, Any]] | None = None) -> CursorResult[Any]:
-        return self.conn.execute(statement, values)
+        fast = self.project.db.fast
+        if fast is None or isinstance(values, list):
+            return self.conn.execute(statement, values)
+        result: CursorResult[Any] = fast.execute(statement, values)
+        return result
 
     def one(self, statement: Executable, **values: Any) -> AnyRow | None:
         """The first row, or None."""
-        return self.conn.execute(statement, values).first()
+        return self.execute(statement, values).first()
 
     def all(self, statement: Executable, **values: Any) -> list[AnyRow]:
-        return list(self.conn.execute(statement, values).all())
+        return list(self.execute(statement, values).all())
 
     def insert(self, statement: Executable, **values: Any) -> int:
         """Insert one row and return its id."""
-        key = self.conn.execute(statement, values).inserted_primary_key
+        key = self.execute(statement, values).inserted_primary_key
         assert key is not None
         return int(key[0])
 
     def update(self, table: Table, row_id: int, **values: Any) -> int:
         """Set columns of the row with that id; returns how many rows there were."""
         statement = _update_by_id(table, tuple(values))
-        return int(self.conn.execute(statement, values | {"_id": row_id}).rowcount)
+        return int(self.execute(statement, values | {"_id": row_id}).rowcount)
 
     def emit(self, kind: str, **fields: Any) -> None:
         self.events.append((kind, fields))
@@ -152,6 +157,7 @@ class Database:
         self.conn = self.engine.connect()
         if self.is_sqlite:
             self.conn = self.conn.execution_options(compiled_cache=_COMPILED)
+        self.fast = FastSql(self.conn) if self.is_sqlite else None
 
     @staticmethod
     def _open_server(url: URL) -> Engine:
