@@ -57,6 +57,7 @@ def transition(tx: Transaction, job: Job) -> None:
         _give_up(tx, job)
     elif wu.canonical_resultid == 0 and needed and wu.transitioner_flags != TransitionerFlags.NO_NEW_RESULTS:
         work.create_results(tx, wu, counts.max_suffix + 1, needed, _priority_increase(tx, counts))
+        job.save(tx)
         job.reload_results(tx)
     deferred = _assimilation_and_deletion(tx, job)
     wu.transition_time = _next_time(tx, job, deferred)
