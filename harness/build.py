@@ -43,12 +43,26 @@ def build(
     Raises `ImageBuildFailed` (with the build's last lines), `HarnessError` for a full disk, `EngineUnavailable`.
     """
     deadline = Deadline.of(within)
+    _check_engine(engine.capabilities())
     with tempfile.TemporaryDirectory(prefix="boinc-harness-build-") as folder, Step(f"building {tag}") as step:
         command = command_line(tag, suite, target, args, settings.write_secrets(Path(folder), suite))
         environment = build_environment()
         last, code = _run(command, pack(files), environment, step, deadline)
     if code != 0:
         raise _error(tag, "\n".join(last), timed_out=deadline.expired)
+
+
+def _check_engine(found: engine.Capabilities) -> None:
+    """Refuse engines that cannot build our images, before they say so in words that help nobody."""
+    if not found.buildx:
+        raise _no_buildx("")
+    if found.version_tuple and found.version_tuple < engine.OLDEST_ENGINE:
+        raise HarnessError(
+            "the container engine is too old to build images",
+            thing=f"Docker {found.version} at {found.host}",
+            expected=".".join(map(str, engine.OLDEST_ENGINE)) + " or later",
+            remedy="install a later one (Debian 12: docker.io of trixie); `harness doctor` says more",
+        )
 
 
 def command_line(tag: str, suite: str, target: str, args: Mapping[str, str], secrets: Mapping[str, Path]) -> list[str]:

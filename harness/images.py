@@ -80,7 +80,6 @@ SPECS: Mapping[str, Spec] = {
         Spec("mail", ("trixie",)),
         Spec("proxy", ("trixie",)),
         Spec("guest", ("trixie",), default=False),
-        Spec("proxy", ("trixie",), default=False),
     )
 }
 

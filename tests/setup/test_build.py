@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from harness import build, engine
 from harness.errors import EngineUnavailable, HarnessError, ImageBuildFailed
+
+Capable = Callable[..., engine.Capabilities]
 
 TAG = "boinc-harness/x:0123456789ab"
 
@@ -29,6 +32,11 @@ def _docker_that(does: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     command.chmod(0o755)
     monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def able_engine(capabilities: Capable, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "capabilities", capabilities)
 
 
 def _build(tmp_path: Path, within: float = 20) -> None:
@@ -81,6 +89,19 @@ def test_a_build_that_hangs_is_stopped_and_named(tmp_path: Path, monkeypatch: py
     with pytest.raises(ImageBuildFailed, match="took too long"):
         _build(tmp_path, within=0.5)
     assert time.monotonic() - started < 10
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"), [({"buildx": ""}, "apt install docker-cli docker-buildx"), ({"version": "20.10.24+dfsg1"}, "23.0 or later")]
+)
+def test_an_engine_that_cannot_build_is_refused_before_anything_starts(
+    changes: dict[str, object], words: str, capabilities: Capable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = _docker_that("", tmp_path, monkeypatch)
+    monkeypatch.setattr(engine, "capabilities", lambda: capabilities(**changes))
+    with pytest.raises(HarnessError, match=words):
+        _build(tmp_path)
+    assert [path.name for path in folder.iterdir()] == ["docker"]
 
 
 def test_without_a_docker_command_the_remedy_is_to_install_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,24 +10,6 @@ import pytest
 from harness import doctor, engine
 from harness.doctor import Check
 from harness.errors import EngineUnavailable
-
-
-def _capabilities(**changes: object) -> engine.Capabilities:
-    values: dict[str, object] = {
-        "host": "unix:///x",
-        "version": "26.1.5",
-        "operating_system": "Debian",
-        "architecture": "x86_64",
-        "cgroup_version": "2",
-        "storage_driver": "overlay2",
-        "rootless": False,
-        "cpus": 2,
-        "memory": 1,
-        "local": True,
-        "buildx": "0.13",
-        "compose": "2.26",
-    }
-    return engine.Capabilities(**{**values, **changes})  # type: ignore[arg-type]
 
 
 def _no_engine() -> engine.Capabilities:
@@ -55,9 +38,10 @@ def test_without_an_engine_everything_else_is_still_looked_at(monkeypatch: pytes
         (doctor._cgroup, {}, "ok"),
     ],
 )
-def test_what_the_engine_lacks_is_found(check: object, changes: dict[str, object], state: str) -> None:
-    assert callable(check)
-    found = check(_capabilities(**changes))
+def test_what_the_engine_lacks_is_found(
+    check: Callable[[engine.Capabilities], Check], changes: dict[str, object], state: str, capabilities: Callable[..., engine.Capabilities]
+) -> None:
+    found = check(capabilities(**changes))
     assert found.state == state
     assert found.state == "ok" or (found.consequence and found.remedy)
 
