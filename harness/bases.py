@@ -17,7 +17,7 @@ from collections import deque
 from pathlib import Path
 from typing import IO
 
-from harness import apt, dockerhttp, engine
+from harness import apt, dockerhttp, engine, settings
 from harness.errors import HarnessError, ImageBuildFailed
 from harness.progress import Step
 from harness.waiting import Deadline
@@ -146,7 +146,7 @@ def _run_mmdebstrap(suite: str, sources: Path, archive: Path, step: Step, deadli
     command.append('--customize-hook=rm -f "$1"/etc/apt/sources.list "$1"/etc/apt/sources.list.d/*')
     command.append('--customize-hook=rm -f "$1"/etc/resolv.conf "$1"/etc/hostname')
     command += [suite, str(archive), str(sources)]
-    environment = {**os.environ, "SOURCE_DATE_EPOCH": str(SOURCE_DATE_EPOCH)}
+    environment = {**os.environ, **settings.proxies(), "SOURCE_DATE_EPOCH": str(SOURCE_DATE_EPOCH)}
     with subprocess.Popen(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace", env=environment
     ) as process:

@@ -21,8 +21,6 @@ from harness.errors import EngineUnavailable, HarnessError, ImageBuildFailed
 from harness.progress import Step
 from harness.waiting import Deadline
 
-#: what BuildKit passes to RUN without leaving it in the image
-PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy")
 _LAST_LINES = 25
 #: "#7 [build 2/5] RUN make" and "#7 12.34 output"
 _STEP = re.compile(r"#\d+ (\[[^]]+\] .*)")
@@ -74,7 +72,7 @@ def command_line(tag: str, suite: str, target: str, args: Mapping[str, str], sec
         command += ["--target", target]
     for argument, value in args.items():
         command += ["--build-arg", f"{argument}={value}"]
-    proxies = proxy_environment()
+    proxies = settings.proxies()  # BuildKit passes them to RUN and keeps them out of the image and of the cache key
     for variable in proxies:
         command += ["--build-arg", variable]  # the value comes from the environment: it may hold a password
     if any(re.search(r"://([^@/]*@)?(localhost|127\.|\[::1\])", value) for value in proxies.values()):
@@ -84,20 +82,10 @@ def command_line(tag: str, suite: str, target: str, args: Mapping[str, str], sec
     return [*command, "-"]
 
 
-def proxy_environment() -> dict[str, str]:
-    """The proxy settings of this process, in both spellings since programs differ in which one they read."""
-    found: dict[str, str] = {}
-    for name in PROXIES:
-        value = os.environ.get(name) or os.environ.get(name.upper())
-        if value:
-            found[name] = found[name.upper()] = value
-    return found
-
-
 def build_environment() -> dict[str, str]:
     """The environment of the build command: our engine, its default builder, and the proxies in both spellings."""
     kept = {k: v for k, v in os.environ.items() if k not in ("DOCKER_CONTEXT", "BUILDX_BUILDER", "DOCKER_DEFAULT_PLATFORM")}
-    return {**kept, **proxy_environment(), "DOCKER_HOST": engine.host(), "DOCKER_BUILDKIT": "1"}
+    return {**kept, **settings.proxies(), "DOCKER_HOST": engine.host(), "DOCKER_BUILDKIT": "1"}
 
 
 def pack(files: Iterable[tuple[str, Path]]) -> bytes:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from harness import apt, bases, engine, images
+from harness import apt, bases, engine, images, settings
 from harness.errors import EngineUnavailable, HarnessError
 
 State = Literal["ok", "limited", "missing"]
@@ -315,11 +315,9 @@ def _kernel_has(option: str) -> bool:
 
 
 def _proxy() -> Check:
-    from harness import build  # noqa: PLC0415
-
-    found = build.proxy_environment()
+    found = settings.proxies()
     if not found:
-        return Check("proxy", "ok", "none in the environment")
+        return Check("proxy", "ok", "none in the environment or in apt's settings")
     shown = ", ".join(f"{name}={hide_password(value)}" for name, value in sorted(found.items()) if name.islower())
     return Check("proxy", "ok", f"{shown}: builds use it, containers of a run do not")
 

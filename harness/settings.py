@@ -5,6 +5,7 @@ A secret is there while a RUN uses it and in no layer. What each file holds, and
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import shutil
@@ -57,6 +58,32 @@ def apt_sources(suite: str, entries: Iterable[apt.Entry] | None = None) -> str:
         options = {k: v for k, v in entry.options.items() if k in ("Trusted", "Check-Valid-Until")}
         stanzas.append(replace(entry, options={**options, "Signed-By": _KEYRING}).deb822())
     return "\n".join(stanzas)
+
+
+#: the variables by which programs are told of a proxy
+PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy")
+
+
+def proxies() -> dict[str, str]:
+    """The proxies that a build on this machine has to use: those of the environment, else apt's own for http.
+
+    In both spellings, since programs differ in which one they read. A cache like apt-cacher-ng is set in apt's settings only.
+    """
+    found = {name: value for name in PROXIES if (value := os.environ.get(name) or os.environ.get(name.upper()))}
+    if "http_proxy" not in found and (own := _apt_proxy()):
+        found["http_proxy"] = own
+    return {**found, **{name.upper(): value for name, value in found.items()}}
+
+
+@functools.cache
+def _apt_proxy() -> str:
+    """Acquire::http::Proxy of apt's settings, or ""."""
+    try:
+        done = subprocess.run(["apt-config", "dump", "Acquire::http::Proxy"], capture_output=True, text=True, timeout=20, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    match = re.search(r'^Acquire::http::Proxy "(http[^"]*)";$', done.stdout, re.MULTILINE)
+    return match[1] if match else ""
 
 
 def ca_bundle() -> Path | None:

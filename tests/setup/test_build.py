@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import build, engine
+from harness import build, engine, settings
 from harness.errors import EngineUnavailable, HarnessError, ImageBuildFailed
 
 Capable = Callable[..., engine.Capabilities]
@@ -18,7 +18,8 @@ TAG = "boinc-harness/x:0123456789ab"
 
 @pytest.fixture
 def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in build.PROXIES:
+    monkeypatch.setattr(settings, "_apt_proxy", lambda: "")
+    for name in settings.PROXIES:
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
 
@@ -139,6 +140,14 @@ def test_a_proxy_on_this_machines_loopback_is_reachable_from_a_build(proxy: str,
     monkeypatch.setenv("HTTP_PROXY", proxy)
     command = build.command_line(TAG, "sid", "", {}, {})
     assert command[command.index("--network") + 1] == "host"
+
+
+@pytest.mark.usefixtures("no_proxy")
+def test_a_proxy_that_only_apt_knows_is_used_unless_the_environment_has_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings, "_apt_proxy", lambda: "http://cache.example:3142")
+    assert settings.proxies() == {"http_proxy": "http://cache.example:3142", "HTTP_PROXY": "http://cache.example:3142"}
+    monkeypatch.setenv("HTTP_PROXY", "http://other.example:1")
+    assert settings.proxies()["http_proxy"] == "http://other.example:1"
 
 
 def test_a_build_goes_to_the_engine_that_the_harness_uses(monkeypatch: pytest.MonkeyPatch) -> None:

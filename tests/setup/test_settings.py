@@ -64,3 +64,23 @@ def test_secret_files_are_for_their_owner_only(tmp_path: Path, monkeypatch: pyte
     assert found.pop("ca") == bundle
     assert {"pip", "npm"} <= set(found)
     assert {path.stat().st_mode & 0o777 for path in found.values()} == {0o600}
+
+
+@pytest.mark.parametrize(
+    ("said", "proxy"),
+    [
+        ('Acquire::http "";\nAcquire::http::Proxy "http://cache.example:3142";\n', "http://cache.example:3142"),
+        ('Acquire::http::Proxy "DIRECT";\n', ""),
+        ("", ""),
+    ],
+)
+def test_apts_own_proxy_is_read(said: str, proxy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    command = tmp_path / "apt-config"
+    command.write_text(f"#!/bin/sh\ncat <<'END'\n{said}END\n", encoding="utf-8")
+    command.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    settings._apt_proxy.cache_clear()
+    try:
+        assert settings._apt_proxy() == proxy
+    finally:
+        settings._apt_proxy.cache_clear()
