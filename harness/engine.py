@@ -120,7 +120,8 @@ def ping(*, timeout: float = PING_TIMEOUT) -> None:
     """Raise `EngineUnavailable` unless the engine answers."""
     address = host()
     if not dockerhttp.speaks(address) or os.environ.get("DOCKER_TLS_VERIFY"):
-        connect()
+        with guard(""):
+            _client(os.getpid(), address).ping()
         return
     try:
         status, _ = dockerhttp.get(address, "/_ping", timeout=timeout)
@@ -153,10 +154,9 @@ def _client(_pid: int, address: str) -> DockerClient:
 
 def connect() -> DockerClient:
     """The docker SDK's client of this process, connected to an engine that answers. Raises `EngineUnavailable`."""
-    address = host()
+    ping()  # says more precisely than the SDK what is wrong
     with guard(""):
-        client = _client(os.getpid(), address)
-        client.ping()
+        client = _client(os.getpid(), host())
     # a host that looks like a container itself (/.dockerenv) makes testcontainers guess wrong addresses
     os.environ.setdefault("TESTCONTAINERS_CONNECTION_MODE", "bridge_ip" if is_local() else "docker_host")
     # clean-up is by label (harness.sweep); testcontainers' own reaper is an image that cannot be pulled everywhere

@@ -170,6 +170,16 @@ def test_no_engine_at_all_is_an_error_with_a_remedy(
     assert "none.sock" in capsys.readouterr().err
 
 
+def test_a_user_who_may_not_use_the_engine_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> tuple[int, bytes]:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(dockerhttp, "get", refuse)
+    with pytest.raises(EngineUnavailable, match="may not use the container engine") as caught:
+        engine.connect()
+    assert "docker" in caught.value.remedy
+
+
 def test_an_engine_that_accepts_and_says_nothing_does_not_hold_anybody_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "silent.sock"
     with socket.socket(socket.AF_UNIX) as silent:
