@@ -35,7 +35,7 @@ LOOK = 0.2
 CONTINUED = "\x1e"
 
 #: what `Vm.console` gives
-Console: TypeAlias = "socket_pexpect.SocketSpawn[bytes]"
+Console: TypeAlias = "socket_pexpect.SocketSpawn[str]"
 
 _GUEST_LINE = re.compile(r"^(\d+):(\d\d):(\d\d\.\d+) (?:\S+ )?(?:VMMDev: )?Guest Log: (.*)$")
 _LISTED = re.compile(r'^"(.*)" \{([0-9a-f-]{36})\}$')
@@ -348,7 +348,7 @@ class Vm:
 
     @contextmanager
     def console(self, *, timeout: float = 30.0) -> Iterator[Console]:
-        """The serial console, for `expect` and `sendline` (bytes); `timeout` is that of each `expect`.
+        """The serial console, for `expect` and `sendline`; `timeout` is that of each `expect`.
 
         The VM needs its first serial port in server mode; a container started with BOINC_VBOX_CONSOLE=FOLDER gives it to every VM.
         """
@@ -366,7 +366,7 @@ class Vm:
             made = api.exec_create(self.box.container.id, ["socat", "-,raw,echo=0", f"UNIX-CONNECT:{path}"], stdin=True, tty=True)
             stream: Any = api.exec_start(made["Id"], tty=True, socket=True)
         raw = getattr(stream, "_sock", stream)
-        spawned = socket_pexpect.SocketSpawn(raw, timeout=timeout)
+        spawned = socket_pexpect.SocketSpawn(raw, timeout=timeout, encoding="utf-8", codec_errors="replace")
         try:
             yield spawned
         finally:
