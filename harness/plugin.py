@@ -16,6 +16,7 @@ import pytest
 from harness.clock import FAST_RATE, Clock
 from harness.errors import HarnessError, UsageError
 from harness.live import Live
+from harness.report.plugin import EVIDENCE_PROPERTY, write_report
 from harness.versions import NEWEST, ClientVersion, parse_versions
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from harness.rig import Rig
     from harness.stack import Stack
 
-pytest_plugins = ("harness.scenario.collect", "harness.invariants.plugin")
+pytest_plugins = ("harness.scenario.collect", "harness.invariants.plugin", "harness.report.plugin")
 SERVERS = ("embedded",)
 _report = pytest.StashKey[dict[str, pytest.TestReport]]()
 _versions = pytest.StashKey[list[ClientVersion]]()
@@ -156,6 +157,7 @@ def stack(rig: Rig, clock: Clock, request: pytest.FixtureRequest) -> Iterator[St
         evidence_folder=folder,
         project_options=dict(mark.kwargs) if mark else {},
     )
+    request.node.user_properties.append((EVIDENCE_PROPERTY, str(folder)))
     request.node.user_properties.append(("boinc-clock", "real" if clock.is_real else f"{clock.rate:g}x"))
     live = _live(request.config, stack.history)
     try:
@@ -167,8 +169,9 @@ def stack(rig: Rig, clock: Clock, request: pytest.FixtureRequest) -> Iterator[St
         failed = [report for report in reports.values() if report.failed]
         for name, value in stack.properties():
             request.node.user_properties.append((name, value))
-        if failed:
+        if failed or request.config.getoption("--report-all"):
             stack.collect_evidence(folder, why="\n\n".join(report.longreprtext for report in failed))
+            write_report(request.node, list(reports.values()), folder)
         keep = request.config.getoption("--keep") or (failed and request.config.getoption("--keep-on-failure"))
         if keep:
             rig.kept_stacks.append(stack.name)

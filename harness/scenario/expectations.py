@@ -10,7 +10,8 @@ from harness.scenario.steps import EventPattern
 from harness.scenario.values import Content, Duration, EventKind, HostName, LocalPart, Model, Name, OptionName, Scalar, choose, tagged
 
 #: real seconds that an expectation waits, unless it says otherwise
-EXPECT_DEADLINE = 60.0
+EXPECT_DEADLINE = 20.0
+JOB_DEADLINE = 60.0
 State = Literal["unsent", "sent", "reported", "validated", "assimilated", "error", "cancelled"]
 OutcomeName = Literal["success", "couldnt_send", "client_error", "no_reply", "didnt_need", "validate_error", "client_detached"]
 ErrorName = Literal["couldnt_send", "too_many_errors", "too_many_successes", "too_many_total", "cancelled", "no_canonical_result"]
@@ -47,6 +48,8 @@ class JobExpectation(Expectation):
 
     verb = "job"
     job: Name
+    within: Duration = JOB_DEADLINE
+    """Real seconds that it may take to come true."""
     reaches: State | None = None
     """It gets into this state, `times` times."""
     times: int = Field(default=1, ge=1, le=10_000)
