@@ -22,13 +22,15 @@ def summary(ran: Sequence[Ran]) -> str:
     order = {"failed": 0, "xfailed": 1, "passed": 2, "skipped": 3}
     counts = ", ".join(f"{sum(one.outcome == outcome for one in ran)} {WORDS[outcome].lower()}" for outcome in order)
     lines = [f"### BOINC scenarios: {counts}", "", "| outcome | scenario | seconds | |", "|---|---|---:|---|"]
-    for one in sorted(ran, key=lambda one: (order.get(one.outcome, 0), one.nodeid))[:_MOST_ROWS]:
-        lines.append(
-            f"| {WORDS.get(one.outcome, one.outcome)} | `{_cell(one.nodeid)}` | {one.seconds:.1f} | {_cell(_first_line(one.why))} |"
-        )
+    shown = sorted(ran, key=lambda one: (order.get(one.outcome, 0), one.nodeid))[:_MOST_ROWS]
+    lines += [f"| {_word(one)} | `{_cell(one.nodeid)}` | {one.seconds:.1f} | {_cell(_first_line(one.why))} |" for one in shown]
     if len(ran) > _MOST_ROWS:
         lines.append(f"| | ... and {len(ran) - _MOST_ROWS} more | | |")
     return "\n".join(lines) + "\n"
+
+
+def _word(one: Ran) -> str:
+    return WORDS.get(one.outcome, one.outcome)
 
 
 def _cell(text: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,10 +68,6 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     terminalreporter.write_line(f"report: {page}")
     if github.is_github(os.environ):
         github.append_summary(os.environ, ran)
-        for line in annotations(ran):
-            terminalreporter.write_line(line)
-
-
-def annotations(ran: list[Ran]) -> Iterator[str]:
-    """One for each scenario that failed."""
-    return (github.annotation(one) for one in ran if one.outcome == "failed")
+        for one in ran:
+            if one.outcome == "failed":
+                terminalreporter.write_line(github.annotation(one))

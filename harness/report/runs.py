@@ -103,4 +103,5 @@ def _spark(runs: Sequence[tuple[str, float]]) -> str:
         colour = {"failed": "var(--bad)", "passed": "var(--info)"}.get(outcome, "var(--line)")
         bars.append(f'<rect x="{index * 9}" y="{18 - height:.1f}" width="7" height="{height:.1f}" fill="{colour}"/>')
     words = ", ".join(f"{seconds:.1f} s {outcome}" for outcome, seconds in runs)
-    return f'<svg class="spark" viewBox="0 0 90 18" role="img" aria-label="{escape(words)}"><title>{escape(words)}</title>{"".join(bars)}</svg>'
+    title = f"<title>{escape(words)}</title>"
+    return f'<svg class="spark" viewBox="0 0 90 18" role="img" aria-label="{escape(words)}">{title}{"".join(bars)}</svg>'
