@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 from typing import Annotated, Any
 
-from pydantic import Base64Bytes, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from boinc_server.clock import ClockSpec
 from boinc_server.work import WorkOptions
@@ -14,6 +16,17 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+
+
+def _decode(value: Any) -> bytes:
+    try:
+        return base64.b64decode(value, validate=True)
+    except (TypeError, ValueError, binascii.Error) as error:
+        raise ValueError(f"not base64: {error}") from error
+
+
+Base64 = Annotated[bytes, BeforeValidator(_decode)]
+"""Bytes, sent as base64 without anything else in between."""
 ClockList = Annotated[list[float], Field(min_length=3, max_length=3)]
 
 
@@ -52,7 +65,7 @@ class InlineFile(Body):
     """An input file by content; staged under `name`, or under a name made from the content."""
 
     name: str | None = None
-    content_b64: Base64Bytes
+    content_b64: Base64
 
 
 class RemoteFile(Body):

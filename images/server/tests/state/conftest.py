@@ -80,7 +80,9 @@ class World:
 
     def __init__(self, registry: Registry, **config: Any) -> None:
         self.registry = registry
-        self.project = registry.create(f"p{len(registry)}", "Project", {"verify_email": False} | config, ClockSpec(time.time(), START, 1e-9))
+        self.project = registry.create(
+            f"p{len(registry)}", "Project", {"verify_email": False} | config, ClockSpec(time.time(), START, 1e-9)
+        )
         self.hosts: list[Host] = []
         self.app("work")
 
