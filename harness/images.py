@@ -73,13 +73,14 @@ SPECS: Mapping[str, Spec] = {
     spec.name: spec
     for spec in (
         Spec("base", bases.SUITES),
-        Spec("apps", ("sid",)),  # the only suite whose static BOINC libraries hold any code
+        Spec("apps", ("sid",), without=("vboxwrapper",)),  # the only suite whose static BOINC libraries hold any code
         Spec("client", bases.SUITES, target="core", without=("vbox",)),
         Spec("client-vbox", ("sid",), folder="client", target="vbox", default=False),
         Spec("server", ("trixie",), uses={"APPS": "apps"}),
         Spec("mail", ("trixie",)),
         Spec("proxy", ("trixie",)),
         Spec("guest", ("trixie",), default=False),
+        Spec("vboxwrapper", ("bookworm",), folder="apps/vboxwrapper", default=False),
     )
 }
 

@@ -10,8 +10,8 @@ namespace vbw {
 class GuestLog {
 public:
     static constexpr const char* kFile = "vm_guest.log";
-    static constexpr size_t kHead = 16 << 10;   // bytes of guest lines that stderr.txt gets at once
-    static constexpr size_t kTail = 24 << 10;   // and at the end of the task
+    static constexpr size_t kHead = 12 << 10;   // bytes of guest lines that stderr.txt gets at once
+    static constexpr size_t kTail = 20 << 10;   // and at the end of the task
 
     explicit GuestLog(double limit_mb) : limit_(limit_mb * 1048576.0) {}
 

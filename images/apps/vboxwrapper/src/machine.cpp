@@ -150,22 +150,28 @@ void Machine::set_link(bool up) { manage_.run({"controlvm", name_, "setlinkstate
 void Machine::set_cpu_cap(int percent) { manage_.try_run({"controlvm", name_, "cpuexecutioncap", std::to_string(percent)}, kQuick); }
 void Machine::screenshot(const std::string& file) { manage_.try_run({"controlvm", name_, "screenshotpng", file}, 20); }
 
+void Machine::kill_process(int pid) {
+    // Its command line has the machine's name: a process id may have got a new owner.
+    if (!process_runs(pid, name_)) return;
+    kill(pid, SIGKILL);
+    const Deadline killed(5);
+    while (process_alive(pid) && !killed.passed()) sleep_for(0.01);
+}
+
 void Machine::power_off(int pid) {
     if (process_alive(pid)) {
         try {
             manage_.run({"controlvm", name_, "poweroff"}, 30);
         } catch (const VBoxError& error) {
-            // It may have ended by itself in the meantime.
-            if (process_alive(pid)) say(error.what());
+            // It may be going off by itself.
+            if (process_alive(pid) && !error.is("VBOX_E_INVALID_VM_STATE")) say(error.what());
         }
         const Deadline graceful(10);
         while (process_alive(pid) && !graceful.passed()) sleep_for(0.01);
     }
-    if (process_alive(pid) && process_runs(pid, name_)) {
+    if (process_alive(pid)) {
         say("The virtual machine's process " + std::to_string(pid) + " does not end; it is killed");
-        kill(pid, SIGKILL);
-        const Deadline killed(5);
-        while (process_alive(pid) && !killed.passed()) sleep_for(0.01);
+        kill_process(pid);
     }
 }
 

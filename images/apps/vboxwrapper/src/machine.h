@@ -70,6 +70,7 @@ public:
     void set_link(bool up);
     void set_cpu_cap(int percent);
     void screenshot(const std::string& file);
+    void kill_process(int pid);
     void power_off(int pid);                 // for good, if need be by killing process `pid`
     // Unregistered, its files and the media that only it had are gone. Never throws.
     void destroy(int pid, const MachineConfig& config);

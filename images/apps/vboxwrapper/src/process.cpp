@@ -157,6 +157,11 @@ double process_memory(int pid) {
     return strtod(fields[21].c_str(), nullptr) * static_cast<double>(sysconf(_SC_PAGESIZE));
 }
 
+int process_parent(int pid) {
+    const auto fields = stat_fields(pid);
+    return fields.size() < 2 ? 0 : atoi(fields[1].c_str());
+}
+
 bool process_runs(int pid, const std::string& part_of_name) {
     const auto command = read_file("/proc/" + std::to_string(pid) + "/cmdline", 4096);
     return process_alive(pid) && command && contains(*command, part_of_name);

@@ -26,6 +26,7 @@ bool process_alive(int pid);
 unsigned long long process_start_time(int pid);
 double process_cpu_time(int pid);      // seconds, 0 if unknown
 double process_memory(int pid);        // resident bytes, 0 if unknown
+int process_parent(int pid);           // 0 if unknown
 bool process_runs(int pid, const std::string& part_of_name);
 
 }  // namespace vbw

@@ -210,7 +210,13 @@ void Supervisor::watch_machine() {
         throw Postponed(kDiskFullDelay, "This computer's disk is full: the virtual machine could not write to its disk.", true);
     }
     if (contains(runtime_error_, "fatal=true")) throw TaskError(kChildFailed, "The virtual machine met a fatal error: " + runtime_error_);
-    if (process_alive(pid_)) return;
+    if (process_alive(pid_)) {
+        if (process_parent(pid_) == server_ || server_ <= 1) return;
+        // The machine runs on, but nobody can pause, save or stop it any more, and the next call of VBoxManage would
+        // crash it.
+        say("VirtualBox's server (VBoxSVC, process " + std::to_string(server_) + ") is gone");
+        machine_->kill_process(pid_);
+    }
     rest_of_log();
     watch_triggers();   // it may have completed before it went off
     if (!shut_down_by_guest()) {

@@ -87,6 +87,7 @@ private:
     LineJoiner joiner_;
 
     int pid_ = 0;                      // of the virtual machine
+    int server_ = 0;                   // VBoxSVC, which has started it
     std::string vm_state_;             // the last one that VBox.log told
     std::string runtime_error_;        // the last one that VBox.log told
     bool host_gave_up_ = false;        // VirtualBox ended the machine, not the guest

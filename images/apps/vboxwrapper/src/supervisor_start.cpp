@@ -130,6 +130,7 @@ void Supervisor::find_process() {
     }
     if (pid_ == 0) throw VBoxError("VBox.log names no process of the virtual machine", "", "");
     app_.status.other_pid = pid_;
+    server_ = process_parent(pid_);
     setpriority(PRIO_PROCESS, static_cast<id_t>(pid_), std::max(kNiceness, getpriority(PRIO_PROCESS, 0)));
 }
 
@@ -239,6 +240,7 @@ bool Supervisor::continue_existing() {
         if (process_alive(pid_)) {
             cpu_before_ -= std::min(cpu_before_, process_cpu_time(pid_));
             app_.status.other_pid = pid_;
+            server_ = process_parent(pid_);
             paused_ = state.state == "paused";
             vm_state_ = paused_ ? "Paused" : "Running";
             last_tick_ = now(), heartbeat_seen_ = elapsed_;

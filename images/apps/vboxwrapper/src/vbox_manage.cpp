@@ -22,6 +22,7 @@ const char* const kTransient[] = {
     "VBOX_E_INVALID_SESSION_STATE",   // 0x80bb000a
     "CO_E_SERVER_EXEC_FAILURE",       // 0x80080005, VBoxSVC did not come up in time
     "NS_ERROR_CALL_FAILED",           // 0x800706be, VBoxSVC died during the call
+    "NS_ERROR_FACTORY_NOT_REGISTERED", // 0x80040154, a new VBoxSVC while the old one's clients are still dying
     "NS_ERROR_SOCKET_FAIL",
     "The object is not ready",        // E_ACCESSDENIED from a VBoxSVC that is shutting down
     "Failed to create the VirtualBox object",
@@ -131,13 +132,14 @@ std::string VBoxManage::run_once(const std::vector<std::string>& arguments, doub
 }
 
 std::string VBoxManage::run(const std::vector<std::string>& arguments, double timeout) {
-    const Deadline retry(kRetryFor);
+    double give_up = 0;   // of the time after the first failure; the failing call itself may have taken long
     double pause = 0.05;
     for (;;) {
         try {
             return run_once(arguments, timeout);
         } catch (const VBoxError& error) {
-            if (!transient(error) || retry.left() < pause) throw;
+            if (give_up == 0) give_up = now() + kRetryFor;
+            if (!transient(error) || now() + pause > give_up) throw;
         }
         const Deadline wait(pause);
         while (!wait.passed()) {
