@@ -29,7 +29,7 @@ def archive(root: Path) -> bytes:
     for number, path in enumerate(sorted(root.rglob("*")), start=1):
         mode = path.lstat().st_mode
         if stat.S_ISLNK(mode):
-            data = os.fsencode(os.readlink(path))
+            data = os.fsencode(path.readlink())
         elif stat.S_ISREG(mode):
             data = path.read_bytes()
         elif stat.S_ISDIR(mode):
