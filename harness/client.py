@@ -105,7 +105,7 @@ class Client:
             image=self.image,
             network=self.network,
             aliases=[self.name],
-            mac_address=_own_mac_address(),
+            address=self.stack.rig.next_address(self.network),
             environment={
                 "BOINC_GUI_RPC_PASSWORD": self.password,
                 **self.stack.clock.environment(self.name),
@@ -155,24 +155,25 @@ class Client:
         self.container.reload()
         return str(self.container.attrs["NetworkSettings"]["Networks"][self.network]["IPAddress"])
 
-    def move_to(self, network: str) -> None:
-        """Unplug the host from its network and plug it into another one, between two conversations of the client.
+    def redirect(self, address: str) -> None:
+        """Let the running client's HTTP go to another address than it asks for, from its next conversation on."""
+        rpc = self.rpc()
+        # a conversation that is cut off would count as an error of the project's
+        rpc.set_network_mode(RunMode.NEVER, 3600.0)
+        self._wait(self._is_silent, "an end of its conversations", CLIENT_DEADLINE)
+        nat = f"iptables -t nat -A OUTPUT -p tcp --dport 80 -j DNAT --to-destination {address}:80"
+        # connections that the client keeps open for later would go on as they are
+        containers.run_in_network_of(self.container, f"{nat} && ss -K dport = :80")
+        rpc.set_network_mode(RunMode.RESTORE)
 
-        A conversation that is cut off by this would hang until its time-out.
-        """
-        if self.is_running:
-            self.rpc().set_network_mode(RunMode.NEVER, 3600.0)
-            self._wait(self._is_silent, "an end of its conversations", CLIENT_DEADLINE)
+    def _replug(self, network: str) -> None:
+        """Put the stopped container into another network."""
         with engine.guard(f"moving {self.name} to {network}"):
-            engine.connect().networks.get(network).connect(self.container, aliases=[self.name])
-            engine.connect().networks.get(self.network).disconnect(self.container)
+            engine.connect().networks.get(network).connect(
+                self.container, aliases=[self.name], ipv4_address=self.stack.rig.next_address(network)
+            )
+            engine.connect().networks.get(self.network).disconnect(self.container, force=True)
         self.network = network
-        self.container.reload()
-        if self._rpc is not None:
-            self._rpc.close()
-            self._rpc = None
-        if self.is_running:
-            self.rpc().set_network_mode(RunMode.RESTORE)
 
     def _is_silent(self) -> bool:
         """Does the client talk to no project just now?"""
@@ -201,6 +202,8 @@ class Client:
     def start_again(self, *, within: Deadline | float = CLIENT_DEADLINE) -> None:
         """Start a stopped or killed client on its old data."""
         deadline = Deadline.of(within)
+        if self.network != self.stack.network:  # what `redirect` did ended with the container
+            self._replug(self.stack.network)
         self.container.start()
         self.container.reload()
         self._came_up(deadline)
@@ -436,9 +439,3 @@ class Client:
 def _words(options: Mapping[str, object] | None) -> str:
     """Options as the client image takes them: name=value words; true and false are 1 and 0."""
     return " ".join(f"{name}={int(value) if isinstance(value, bool) else value}" for name, value in (options or {}).items())
-
-
-def _own_mac_address() -> str:
-    """A MAC address that no other host has: the client makes its cross-project identity from it, and an engine gives the address of a
-    container that is gone to the next one."""
-    return "02:" + ":".join(f"{byte:02x}" for byte in secrets.token_bytes(5))

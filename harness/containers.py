@@ -16,7 +16,7 @@ from testcontainers.core.config import testcontainers_config
 from testcontainers.core.container import DockerContainer
 from testcontainers.core.wait_strategies import WaitStrategy
 
-from harness import engine, labels
+from harness import engine, images, labels
 from harness.errors import HarnessError
 from harness.waiting import Deadline, wait_until
 
@@ -55,7 +55,8 @@ class ContainerSpec:
     image: str
     network: str
     aliases: Sequence[str] = ()
-    mac_address: str | None = None
+    #: an address on a network with chosen addresses (see `Rig.next_address`); None: the engine's choice
+    address: str | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
     ports: Sequence[int] = ()
     keep: bool = False
@@ -94,7 +95,7 @@ class ReadyWhen(WaitStrategy):
 def start(spec: ContainerSpec, ready: WaitStrategy | None = None) -> Container:
     """Start a container and wait until it is ready; one that does not get there is removed again."""
     client = engine.connect()
-    endpoint = EndpointConfig(client.api.api_version, aliases=list(spec.aliases), mac_address=spec.mac_address)
+    endpoint = EndpointConfig(client.api.api_version, aliases=list(spec.aliases), ipv4_address=spec.address)
     options: dict[str, Any] = {
         "hostname": spec.name,
         "labels": labels.owner_labels(keep=spec.keep, role=spec.role),
@@ -158,6 +159,40 @@ def write_file(container: Container, path: str, content: bytes, *, owner: int = 
         archive.addfile(info, io.BytesIO(content))
     with engine.guard(f"writing {path} of {container.name}"):
         container.put_archive(str(target.parent), stream.getvalue())
+
+
+def run_in_network_of(container: Container, command: str) -> str:
+    """Run a shell command as root in a container's network namespace, with iproute2 and iptables at hand; what it printed.
+
+    A short-lived container does it (0.2 s), so that the container itself needs no privileges.
+    """
+    with engine.guard(f"changing the network of {container.name}"):
+        try:
+            output = engine.connect().containers.run(
+                images.ensure("proxy"),
+                ["-c", command],
+                entrypoint="/bin/sh",
+                network_mode=f"container:{container.id}",
+                user="root",
+                cap_drop=["ALL"],
+                cap_add=["NET_ADMIN", "NET_RAW"],
+                security_opt=["no-new-privileges"],
+                labels=labels.owner_labels(role="network-fault"),
+                remove=True,
+                stderr=True,
+            )
+        except docker.errors.ContainerError as error:
+            raise HarnessError(
+                "a container's network could not be changed",
+                thing=f"{container.name}: {command}",
+                expected="iproute2 and iptables to work in its network namespace",
+                details=_text(error.stderr),
+            ) from error
+    return _text(output)
+
+
+def _text(output: object) -> str:
+    return output.decode("utf-8", "replace") if isinstance(output, bytes) else str(output or "")
 
 
 def log_tail(container: Container, lines: int = LOG_TAIL) -> str:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import functools
 import http.client
+import ipaddress
 import json
 import os
 import subprocess
@@ -315,11 +316,35 @@ def _remote_name() -> str:
     return parts.hostname or "" if parts.scheme in ("tcp", "ssh", "http", "https") else ""
 
 
-def create_network(name: str, *, internal: bool = False, keep: bool = False) -> Network:
-    """A bridge network of this run. `internal`: no way out to anywhere but this host. Raises `HarnessError`."""
+def create_network(name: str, *, internal: bool = False, keep: bool = False, fixed: bool = False) -> Network:
+    """A bridge network of this run. `internal`: no way out to anywhere but this host. Raises `HarnessError`.
+
+    `fixed`: containers may ask for addresses of their own there. An engine allows that only where the range was asked for, too: so we
+    ask for the one that it chose itself.
+    """
     client = connect()
     with guard(f"creating the network {name}"):
-        return client.networks.create(name, driver="bridge", internal=internal, check_duplicate=True, labels=labels.owner_labels(keep=keep))
+        network = _create_network(client, name, internal, keep)
+        if not fixed:
+            return network
+        network.reload()
+        [chosen] = network.attrs["IPAM"]["Config"]
+        network.remove()
+        return _create_network(client, name, internal, keep, chosen["Subnet"])
+
+
+def _create_network(client: DockerClient, name: str, internal: bool, keep: bool, subnet: str = "") -> Network:
+    from docker.types import IPAMConfig, IPAMPool  # noqa: PLC0415
+
+    ipam = IPAMConfig(pool_configs=[IPAMPool(subnet=subnet)]) if subnet else None
+    owner = labels.owner_labels(keep=keep)
+    return client.networks.create(name, driver="bridge", internal=internal, check_duplicate=True, labels=owner, ipam=ipam)
+
+
+def subnet_of(network: Network) -> ipaddress.IPv4Network:
+    """The address range of a network."""
+    network.reload()
+    return ipaddress.IPv4Network(network.attrs["IPAM"]["Config"][0]["Subnet"])
 
 
 def main(arguments: list[str]) -> int:

@@ -31,7 +31,9 @@ class ProxyRefused(HarnessError):
 class ProxyHandle:
     """The proxy's control interface."""
 
-    def __init__(self, base_url: str, token: str) -> None:
+    def __init__(self, base_url: str, token: str, address: str) -> None:
+        #: where clients that were not started behind it reach it
+        self.address = address
         self._base_url = base_url
         self._http = httpx.Client(base_url=base_url, headers={"Authorization": f"Bearer {token}"}, timeout=TIMEOUT, trust_env=False)
         self._histories: dict[str, History] = {}

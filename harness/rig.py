@@ -7,8 +7,11 @@ proxied     made when asked for, internal, too: the clients of stacks with a rec
 
 from __future__ import annotations
 
+import ipaddress
+import itertools
 import secrets
 import threading
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 
@@ -106,6 +109,7 @@ class Rig:
         self._cleanup = ExitStack()
         self._lock = threading.RLock()
         self._server: ServerHandle | None = None
+        self._addresses: dict[str, Iterator[ipaddress.IPv4Address]] = {}
         self._mail: MailSink | None = None
         self._proxy: ProxyHandle | None = None
         self._mail_kind = SINKS[mail_sink]
@@ -126,6 +130,15 @@ class Rig:
             self._counter += 1
             return self._counter
 
+    def next_address(self, network: str) -> str:
+        """An address on one of the clients' networks that no container of this run had before.
+
+        A client makes its cross-project identity from its network card's address, which engines make from this one. Besides, whoever
+        has spoken with a container that is gone would look for the new one behind the old card for a while.
+        """
+        with self._lock:
+            return str(next(self._addresses[network]))
+
     def networks(self) -> None:
         """Make the two networks, once."""
         with self._lock:
@@ -136,7 +149,10 @@ class Rig:
             self._make_network(self.volunteers_network, internal=engine.is_local())
 
     def _make_network(self, name: str, *, internal: bool) -> Network:
-        network = engine.create_network(name, internal=internal, keep=self.keep)
+        network = engine.create_network(name, internal=internal, keep=self.keep, fixed=True)
+        subnet = engine.subnet_of(network)
+        # the engine gives the lowest free addresses to what has no own one: leave it some
+        self._addresses[name] = iter(list(itertools.islice(subnet.hosts(), subnet.num_addresses // 4, 50_000)))
         self._cleanup.callback(_remove_network, network)
         return network
 
@@ -232,9 +248,12 @@ class Rig:
         container = containers.start(spec)
         self._cleanup.callback(containers.remove_quietly, spec.name)
         proxied.connect(container, aliases=[SERVER_NAME])
+        # here for clients that ran before: see Client.redirect
+        engine.connect().networks.get(self.volunteers_network).connect(container, aliases=["proxy"])
         container.reload()
+        address = container.attrs["NetworkSettings"]["Networks"][self.volunteers_network]["IPAddress"]
         host, port = engine.address(container, PROXY_CONTROL_PORT, network=self.control_network)
-        handle = ProxyHandle(f"http://{host}:{port}", token)
+        handle = ProxyHandle(f"http://{host}:{port}", token, address)
         self._cleanup.callback(handle.close)
         ReadyWhen(lambda _container: handle.ready(), "answering on its control port").wait_until_ready(_Wrapped(container))
         return handle

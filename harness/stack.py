@@ -84,7 +84,7 @@ class Stack:
         self.clock.foresee(lambda: virtual_time.due_on_server(project))
         if self.proxy is not None:
             self.proxy.watch(project.name, self.history)
-        self._domains.append(f"{name}.test")
+        self._domains.append(project.domain)
         return project
 
     def page(self, project: Project) -> str:
@@ -142,7 +142,7 @@ class Stack:
     def use_proxy(self) -> ProxyHandle:
         """Put the recording proxy between the clients and the server: HTTP can be broken and is on record from now on.
 
-        Clients that run already are moved behind it; what they were transferring is cut off by that.
+        Clients that run already get behind it when they have ended what they are saying just now.
         """
         if self.proxy is None:
             proxy = self.rig.proxy
@@ -150,7 +150,8 @@ class Stack:
                 proxy.watch(project.name, self.history)
             self.proxy = proxy
             for client in self.clients:
-                client.move_to(self.network)
+                if client.is_running:
+                    client.redirect(proxy.address)
         return self.proxy
 
     def start_clients(self, count: int, *, attach: bool | Project = False, version: ClientVersion | str | None = None) -> list[Client]:

@@ -10,9 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-import docker.errors
-
-from harness import engine, images, labels
+from harness import containers
 from harness.errors import HarnessError
 from harness.faults.base import Fault
 
@@ -45,13 +43,13 @@ class NetworkFaults:
         def rules(verb: str) -> str:
             return f"iptables {verb} OUTPUT -p tcp --dport 80 {rule.removesuffix('-p tcp')}"
 
-        in_network_of(client, rules("-I"))
+        containers.run_in_network_of(client.container, rules("-I"))
         return self.add(kind, client.name, lambda: heal_network(client, rules("-D")), **data)
 
     def slow_network(self, client: Client, *, kilobytes_per_second: float) -> Fault:
         """Limit what a host sends and receives; uploads and downloads feel it, and so do GUI RPCs."""
         bits = int(kilobytes_per_second * 8)
-        in_network_of(client, f"tc qdisc replace dev eth0 root tbf rate {bits}kbit burst 16kb latency 400ms")
+        containers.run_in_network_of(client.container, f"tc qdisc replace dev eth0 root tbf rate {bits}kbit burst 16kb latency 400ms")
         heal = "tc qdisc del dev eth0 root"
         return self.add("rate", client.name, lambda: heal_network(client, heal), kilobytes_per_second=kilobytes_per_second)
 
@@ -60,35 +58,4 @@ def heal_network(client: Client, command: str) -> None:
     """Undo it, unless the namespace it was done in is gone."""
     client.container.reload()
     if client.container.status in ("running", "paused"):
-        in_network_of(client, command)
-
-
-def in_network_of(client: Client, command: str) -> str:
-    """Run a command as root in a client's network namespace and return its output."""
-    with engine.guard(f"changing the network of {client.name}"):
-        try:
-            output = engine.connect().containers.run(
-                images.ensure("proxy"),
-                ["-c", command],
-                entrypoint="/bin/sh",
-                network_mode=f"container:{client.container.id}",
-                user="root",
-                cap_drop=["ALL"],
-                cap_add=["NET_ADMIN", "NET_RAW"],
-                security_opt=["no-new-privileges"],
-                labels=labels.owner_labels(role="network-fault"),
-                remove=True,
-                stderr=True,
-            )
-        except docker.errors.ContainerError as error:
-            raise HarnessError(
-                "a host's network could not be changed",
-                thing=f"{client.name}: {command}",
-                expected="iproute2 and iptables to work in a container's network namespace",
-                details=_text(error.stderr),
-            ) from error
-    return _text(output)
-
-
-def _text(output: object) -> str:
-    return output.decode("utf-8", "replace") if isinstance(output, bytes) else str(output or "")
+        containers.run_in_network_of(client.container, command)
