@@ -82,6 +82,9 @@ def _state(project: Project) -> str:
 def _client(client: Client, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     _text(folder / "client.log", client.log())
+    client.container.reload()
+    state = {name: client.container.attrs[name] for name in ("State", "NetworkSettings", "HostConfig")}
+    _text(folder / "container.json", json.dumps(state, indent=1))
     stream, _ = client.container.get_archive(client.DATA_DIRECTORY)
     with tarfile.open(fileobj=io.BytesIO(b"".join(stream))) as archive:
         for member in archive:

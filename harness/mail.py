@@ -82,7 +82,7 @@ class Maildev(MailSink):
             Mail(
                 id=str(record["id"]),
                 sender=str(record["from"][0]["address"]) if record.get("from") else "",
-                to=[str(entry["address"]) for entry in record.get("to") or []],
+                to=[str(entry["address"]) for entry in record["envelope"]["to"]],  # who it was delivered to, whatever its headers say
                 subject=str(record.get("subject") or ""),
                 text=str(record.get("text") or ""),
                 headers={str(name).lower(): str(value) for name, value in (record.get("headers") or {}).items()},

@@ -27,6 +27,15 @@ class Project(abc.ABC):
     master_url: str
     history: History
 
+    @property
+    def domain(self) -> str:
+        """The domain of this project's people: no other project's mails go there."""
+        return f"{self.name.replace('_', '-').strip('-')}.test"
+
+    def address(self, person: str) -> str:
+        """An e-mail address of a person of this project."""
+        return f"{person}@{self.domain}"
+
     @abc.abstractmethod
     def account(self) -> Account:
         """The project's first volunteer, made on first use: what `Client.attach` uses when no account is given."""

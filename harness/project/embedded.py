@@ -175,7 +175,7 @@ class EmbeddedProject(Project):
 
     def account(self) -> Account:
         if self._account is None:
-            self._account = self.create_account(f"volunteer@{self.name}.test", PASSWORD, "Volunteer")
+            self._account = self.create_account(self.address("volunteer"), PASSWORD, "Volunteer")
         return self._account
 
     def create_account(self, email: str, password: str, name: str = "") -> Account:

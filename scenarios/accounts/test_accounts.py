@@ -19,7 +19,7 @@ def test_attach_by_key(stack: Stack, client_version: ClientVersion) -> None:
 
 
 def test_attach_by_email_and_password(stack: Stack, client_version: ClientVersion) -> None:
-    account = stack.project.create_account(f"ada@{stack.project.name}.test", "lovelace 1843", "Ada")
+    account = stack.project.create_account(stack.project.address("ada"), "lovelace 1843", "Ada")
     client = stack.client()
     client.attach_with_password(stack.project, account.email, account.password)
 
@@ -28,7 +28,7 @@ def test_attach_by_email_and_password(stack: Stack, client_version: ClientVersio
 
 
 def test_a_wrong_password_is_refused(stack: Stack, client_version: ClientVersion) -> None:
-    account = stack.project.create_account(f"ada@{stack.project.name}.test", "lovelace 1843")
+    account = stack.project.create_account(stack.project.address("ada"), "lovelace 1843")
     client = stack.client()
 
     with pytest.raises(RpcFailed) as refused:
@@ -38,20 +38,22 @@ def test_a_wrong_password_is_refused(stack: Stack, client_version: ClientVersion
     assert client.projects() == ()
 
 
-def test_an_account_made_by_the_client_gets_a_mail(stack: Stack, client_version: ClientVersion) -> None:
+@pytest.mark.project(verify_email=True)
+def test_an_account_made_by_the_client_is_verified_by_mail(stack: Stack, client_version: ClientVersion) -> None:
     client = stack.client()
-    email = f"grace@{stack.project.name}.test"
+    email = stack.project.address("grace")
     key = client.create_account(stack.project, email, "hopper 1952", "Grace")
 
     [user] = [user for user in stack.project.users() if user["email_addr"] == email]
     assert user["authenticator"] == key
     mail = stack.mail.wait_for(email)
-    assert stack.project.name in mail.subject + mail.text
+    assert stack.project.master_url in mail.text, "the link that confirms the address"
+    assert len(stack.mail.to(email)) == 1
 
 
 def test_a_second_account_of_one_address_needs_the_same_password(stack: Stack, client_version: ClientVersion) -> None:
     client = stack.client()
-    email = f"grace@{stack.project.name}.test"
+    email = stack.project.address("grace")
     key = client.create_account(stack.project, email, "hopper 1952", "Grace")
 
     assert client.create_account(stack.project, email, "hopper 1952", "Grace") == key

@@ -23,7 +23,8 @@ PITS: dict[str, object] = {
 
 
 def _record(number: int, to: str, subject: str) -> dict[str, object]:
-    return {"id": str(number), "from": [{"address": "admin@p1.test"}], "to": [{"address": to}], "subject": subject, "text": "hello"}
+    envelope = {"to": [{"address": to}]}
+    return {"id": str(number), "from": [{"address": "admin@p1.test"}], "envelope": envelope, "subject": subject, "text": "hello"}
 
 
 @pytest.fixture

@@ -122,7 +122,6 @@ def make_app(registry: Registry, token: str, sample_apps: Path | None = None) ->
         Route("/sample-apps", api.sample_apps),
         Route(f"{project}/apps", api.apps, methods=["GET", "POST"]),
         Route(f"{project}/apps/{{app}}", api.app, methods=["PATCH"]),
-        Route(f"{project}/platforms/{{platform}}", api.platform, methods=["PATCH"]),
         Route(f"{project}/app_versions", api.app_versions),
         Route(f"{project}/app_versions/{{id:int}}", api.app_version, methods=["PATCH"]),
         Route(f"{project}/platforms", api.platforms),

@@ -135,13 +135,6 @@ class Handlers:
             raise ControlError(404, "no_such_app", f"there is no app {request.path_params['app']!r} in project {project.name}")
         return self._patch(project, models.app, app.id, await self._json(request))
 
-    async def platform(self, request: Request) -> Response:
-        project = self._project(request)
-        row = project.catalog.platforms().get(request.path_params["platform"])
-        if row is None:
-            raise ControlError(404, "no_such_platform", f"there is no platform {request.path_params['platform']!r} in project {project.name}")
-        return self._patch(project, models.platform, row.id, await self._json(request))
-
     async def app_versions(self, request: Request) -> Response:
         return self._rows(self._project(request), models.app_version, request)
 
@@ -164,7 +157,8 @@ class Handlers:
                 raise ControlError(404, f"no_such_{table.name}", f"there is no {table.name} {row_id} in project {project.name}")
             row = tx.one(select(table).where(table.c.id == row_id))
         project.catalog.invalidate()
-        assert row is not None
+        if row is None:
+            raise ControlError(404, f"no_such_{table.name}", f"there is no {table.name} {row_id} in project {project.name}")
         return JSONResponse(as_dict(row))
 
     async def tree(self, request: Request) -> Response:
