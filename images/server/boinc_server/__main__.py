@@ -109,7 +109,8 @@ async def serve() -> None:
     # What is loaded now stays: keep the collector from walking over it again and again.
     gc.collect()
     gc.freeze()
-    _log.warning("boinc_server %s: %d projects, public %s, control %s", __version__, len(registry), public.getsockname(), control.getsockname())
+    where = (public.getsockname(), control.getsockname())
+    _log.warning("boinc_server %s: %d projects, public %s, control %s", __version__, len(registry), *where)
     try:
         await asyncio.gather(servers[0].serve(sockets=[public]), servers[1].serve(sockets=[control]))
     finally:

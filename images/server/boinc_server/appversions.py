@@ -103,7 +103,7 @@ def add_app(tx: Transaction, name: str, columns: dict[str, Any] | None = None) -
         raise AppVersionError(f"{name[:80]!r} is no app name: up to 128 letters, digits and _.+-")
     unknown = set(columns) - _APP_COLUMNS
     if unknown:
-        raise AppVersionError(f"app {name}: no such column {sorted(unknown)[0]!r}; there are {', '.join(sorted(_APP_COLUMNS))}")
+        raise AppVersionError(f"app {name}: no such column {min(unknown)!r}; there are {', '.join(sorted(_APP_COLUMNS))}")
     if tx.project.catalog.app_named(name) is not None:
         raise AppVersionError(f"there is an app {name} already")
     columns.setdefault("user_friendly_name", name)
@@ -273,7 +273,7 @@ def _describe(project: Project, path: Path, entry: _File) -> None:
     if not staged.exists():
         temporary = staged.with_name(f".{path.name}.{os.getpid()}.part")
         shutil.copyfile(path, temporary)
-        os.replace(temporary, staged)
+        temporary.replace(staged)
     gzipped = 0
     if entry.gzip:
         packed = staged.with_name(staged.name + ".gz")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,38 +26,36 @@ if TYPE_CHECKING:
 
 AnyRow = Row[Any]
 
-_empty_image: bytes | None = None
-_sqlite_dialect: Dialect | None = None
-
 # Statements are module-level constants. All SQLite projects share one dialect object, hence one cache:
 # each statement is compiled once for the whole server.
 _COMPILED: dict[Any, Any] = {}
 
 
+@cache
 def _empty_sqlite() -> bytes:
     """A database file with all tables and no rows; copying it is much quicker than CREATE TABLE."""
-    global _empty_image
-    if _empty_image is None:
-        engine = create_engine("sqlite://", poolclass=StaticPool)
-        models.metadata.create_all(engine)
-        raw = engine.raw_connection()
-        connection = raw.driver_connection
-        assert isinstance(connection, sqlite3.Connection)
-        connection.commit()
-        _empty_image = connection.serialize()
-        raw.close()
-        engine.dispose()
-    return _empty_image
+    engine = create_engine("sqlite://", poolclass=StaticPool)
+    models.metadata.create_all(engine)
+    raw = engine.raw_connection()
+    connection = raw.driver_connection
+    assert isinstance(connection, sqlite3.Connection)
+    connection.commit()
+    image = connection.serialize()
+    raw.close()
+    engine.dispose()
+    return image
+
+
+@cache
+def _sqlite_dialect() -> Dialect:
+    engine = create_engine("sqlite://")
+    with engine.connect():
+        dialect = engine.dialect
+    engine.dispose()
+    return dialect
 
 
 def _sqlite_engine(url: URL, file: str) -> Engine:
-    global _sqlite_dialect
-    if _sqlite_dialect is None:
-        first = create_engine("sqlite://")
-        with first.connect():
-            _sqlite_dialect = first.dialect
-        first.dispose()
-
     def connect() -> sqlite3.Connection:
         # isolation_level None: the driver must not begin or commit by itself, or savepoints break.
         connection = sqlite3.connect(file, isolation_level=None, check_same_thread=False, cached_statements=256, timeout=10)
@@ -66,7 +64,7 @@ def _sqlite_engine(url: URL, file: str) -> Engine:
             connection.execute(f"PRAGMA {pragma}")
         return connection
 
-    engine = Engine(StaticPool(connect), _sqlite_dialect, url)  # type: ignore[arg-type]  # sqlite3.Connection is one
+    engine = Engine(StaticPool(connect), _sqlite_dialect(), url)  # type: ignore[arg-type]  # sqlite3.Connection is one
     event.listen(engine, "begin", lambda conn: conn.exec_driver_sql("BEGIN"))
     return engine
 

@@ -99,7 +99,9 @@ class Checks:
         one_per = config.one_result_per_user_per_wu or config.one_result_per_host_per_wu
         if one_per and row.workunitid in self._in_reply:
             return False
-        return self._memory(slot) and self._space(slot) and self._bandwidth(slot) and (bool(app.non_cpu_intensive) or self._deadline(slot, best))
+        if not (self._memory(slot) and self._space(slot) and self._bandwidth(slot)):
+            return False
+        return bool(app.non_cpu_intensive) or self._deadline(slot, best)
 
     def _same_class(self, slot: Slot, kind: int) -> bool:
         mine = hr.hr_class(self.rpc.request.host_info, kind)

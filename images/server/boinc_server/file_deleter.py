@@ -7,7 +7,6 @@ in between only means that it is tried again.
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 from typing import TYPE_CHECKING, Final
 
@@ -53,14 +52,20 @@ def _unlink(project: Project, name: str, *, upload: bool) -> bool:
             kept = outputs.kept_path(project, name)
             kept.parent.mkdir(parents=True, exist_ok=True)
             with contextlib.suppress(FileNotFoundError):
-                os.replace(base, kept)
+                base.replace(kept)
             return True
         for suffix in companions:
             base.with_name(base.name + suffix).unlink(missing_ok=True)
     except OSError as error:
-        project.log.error("cannot delete %s: %s", base, error)
+        project.log.warning("cannot delete %s: %s", base, error)
         return False
     return True
+
+
+def _unlink_all(project: Project, names: list[str], *, upload: bool) -> bool:
+    """Remove each; one that cannot be removed does not keep the others."""
+    failed = [name for name in names if not _unlink(project, name, upload=upload)]
+    return not failed
 
 
 def delete_files(project: Project, workunit_id: int) -> None:
@@ -68,18 +73,12 @@ def delete_files(project: Project, workunit_id: int) -> None:
     if project.config.dont_delete_files:
         return
     with project.transaction() as tx:
-        deleted = False
         for result in tx.all(_RESULTS, id=workunit_id):
-            ok = all([_unlink(project, name, upload=True) for name in deletable(result.xml_doc_in)])
+            ok = _unlink_all(project, deletable(result.xml_doc_in), upload=True)
             tx.update(models.result, result.id, file_delete_state=int(FileDeleteState.DONE if ok else FileDeleteState.ERROR))
-            deleted = True
         wu = tx.one(_WORKUNIT, id=workunit_id)
         if wu is not None and "nodelete" not in wu.name:
-            ok = all([_unlink(project, name, upload=False) for name in deletable(wu.xml_doc)])
-            tx.update(
-                models.workunit, workunit_id, file_delete_state=int(FileDeleteState.DONE if ok else FileDeleteState.ERROR), mod_time=tx.now
-            )
-            deleted = True
+            ok = _unlink_all(project, deletable(wu.xml_doc), upload=False)
+            state = int(FileDeleteState.DONE if ok else FileDeleteState.ERROR)
+            tx.update(models.workunit, workunit_id, file_delete_state=state, mod_time=tx.now)
             tx.emit("job.files_deleted", workunit=workunit_id, name=wu.name)
-        if not deleted:
-            return

@@ -52,7 +52,7 @@ class Record:
     __slots__ = ("__dict__", "_original", "_table")
 
     def __init__(self, row: AnyRow, table: Any) -> None:
-        values = dict(row._mapping)
+        values = dict(row._mapping)  # noqa: SLF001 - SQLAlchemy's public name
         object.__setattr__(self, "_original", dict(values))
         object.__setattr__(self, "_table", table)
         self.__dict__.update(values)

@@ -84,7 +84,7 @@ class Mailer:
                     await asyncio.to_thread(deliver)
                 except (OSError, smtplib.SMTPException) as error:
                     if isinstance(error, smtplib.SMTPRecipientsRefused) or time.monotonic() > until:
-                        project.log.error("mail to %s failed: %s", fields["to"], error)
+                        project.log.warning("mail to %s failed: %s", fields["to"], error)
                         project.emit("mail.failed", **fields, why=str(error))
                         return
                     await asyncio.sleep(PAUSE)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -93,7 +92,7 @@ class Project:
         clock = self.clock
 
         class Formatter(logging.Formatter):
-            def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802
+            def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: ARG002, N802
                 return f"{clock.now():.3f}"
 
         handler.setFormatter(Formatter("%(asctime)s [%(levelname)s] %(message)s"))
@@ -164,4 +163,4 @@ def write_project_file(root: Path, long_name: str, config: ProjectConfig, clock:
     content = {"long_name": long_name, "config": config.model_dump(exclude_defaults=True), "clock": clock.as_list()}
     temporary = root / "project.json.new"
     temporary.write_text(json.dumps(content, indent=1))
-    os.replace(temporary, root / "project.json")
+    temporary.replace(root / "project.json")

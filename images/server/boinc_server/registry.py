@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from sqlalchemy import create_engine, inspect, text
 from sqlalchemy.engine import make_url
 
 from boinc_server import appversions, crypt
@@ -146,7 +147,7 @@ class Registry:
         # Renamed first: a name can be used again at once, and a kill leaves nothing that looks like a project.
         trash = project.root.with_name(f".{name}.{os.getpid()}.deleted")
         (project.root / "project.json").unlink(missing_ok=True)
-        os.replace(project.root, trash)
+        project.root.replace(trash)
         shutil.rmtree(trash, ignore_errors=True)
 
     def close(self) -> None:
@@ -156,8 +157,6 @@ class Registry:
 
 def ensure_database(server_url: str, database: str) -> None:
     """CREATE DATABASE on a MariaDB or PostgreSQL server unless it exists."""
-    from sqlalchemy import create_engine, inspect, text
-
     engine = create_engine(server_url, isolation_level="AUTOCOMMIT")
     try:
         with engine.connect() as conn:
@@ -174,8 +173,6 @@ def ensure_database(server_url: str, database: str) -> None:
 
 def drop_database(url: str) -> None:
     """DROP the database that `url` names."""
-    from sqlalchemy import create_engine, text
-
     parsed = make_url(url)
     engine = create_engine(parsed.set(database="postgres" if "postgres" in parsed.drivername else None), isolation_level="AUTOCOMMIT")
     try:

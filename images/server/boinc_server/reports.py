@@ -87,7 +87,7 @@ def handle(rpc: Rpc) -> None:
 def _acceptable(rpc: Rpc, row: AnyRow) -> bool:
     """Whether a report about this result counts; if not it is acknowledged all the same, once and for all."""
     log = rpc.project.log
-    if row.server_state == ServerState.UNSENT or row.server_state == ServerState.INACTIVE:
+    if row.server_state in (ServerState.UNSENT, ServerState.INACTIVE):
         log.warning("[HOST#%d] [RESULT#%d %s] got unexpected result: it was never sent", rpc.host.id, row.id, row.name)
         return False
     if row.server_state == ServerState.OVER and row.outcome not in (Outcome.NO_REPLY, Outcome.CLIENT_DETACHED):

@@ -62,7 +62,7 @@ def write_atomically(target: Path, content: bytes) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
     temporary.write_bytes(content)
-    os.replace(temporary, target)
+    temporary.replace(target)
 
 
 def read_md5_file(target: Path) -> tuple[str, float] | None:

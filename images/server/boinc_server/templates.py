@@ -323,10 +323,11 @@ def _add_signatures(project: Project, text: str) -> str:
         name, limit = _leaf(body, "name"), _leaf(body, "max_nbytes")
         if name is None or limit is None:
             raise TemplateError("output template", "a <file_info> needs <name> and <max_nbytes>", text.count("\n", 0, start) + 1)
+        line = text.count("\n", 0, start) + 1
         try:
             signature = crypt.sign_upload(name, double(limit), project.keys.upload)
         except ValueError:
-            raise TemplateError("output template", f"<max_nbytes> must be a number, not {limit!r}", text.count("\n", 0, start) + 1) from None
+            raise TemplateError("output template", f"<max_nbytes> must be a number, not {limit!r}", line) from None
         # The client reads the signature raw, and the upload handler by lines.
         parts += [text[position:end].rstrip(" \t"), f"<xml_signature>\n{signature}</xml_signature>\n</file_info>"]
         position = end + len("</file_info>")

@@ -47,7 +47,7 @@ def transition(tx: Transaction, job: Job) -> None:
     """Apply the rules once. The caller saves the job; new results are inserted here."""
     wu = job.wu
     counts = _count(tx, job)
-    _check_errors(tx, job, counts)
+    _check_errors(job, counts)
     allowed = wu.max_total_results - counts.total
     needed = max(0, wu.target_nresults - counts.unsent - counts.in_progress - counts.success)
     if allowed < 0 or (allowed == 0 and needed > 0):
@@ -117,7 +117,7 @@ def _time_out(tx: Transaction, wu: Record, result: Record) -> None:
     tx.emit("result.timed_out", result=result.id, name=result.name, workunit=wu.id, host=result.hostid)
 
 
-def _check_errors(tx: Transaction, job: Job, counts: _Counts) -> None:
+def _check_errors(job: Job, counts: _Counts) -> None:
     wu = job.wu
     if counts.new_to_validate and counts.success >= wu.min_quorum:
         wu.need_validate = 1

@@ -47,7 +47,7 @@ class Validator(Protocol):
 class BitwiseValidator:
     """Results agree when all output files have the same bytes (sample_bitwise_validator)."""
 
-    def init_result(self, result: Record, files: Sequence[OutputFile]) -> list[str | None]:
+    def init_result(self, result: Record, files: Sequence[OutputFile]) -> list[str | None]:  # noqa: ARG002
         sums: list[str | None] = []
         for file in files:
             if file.no_validate:
@@ -69,10 +69,10 @@ class BitwiseValidator:
 class TrivialValidator:
     """Any result will do (sample_trivial_validator)."""
 
-    def init_result(self, result: Record, files: Sequence[OutputFile]) -> None:
+    def init_result(self, result: Record, files: Sequence[OutputFile]) -> None:  # noqa: ARG002
         return None
 
-    def compare(self, first: None, second: None) -> bool:
+    def compare(self, first: None, second: None) -> bool:  # noqa: ARG002
         return True
 
 

@@ -27,7 +27,7 @@ MAX_ROWS: Final = 100_000
 
 
 def as_dict(row: AnyRow) -> dict[str, Any]:
-    return {key: value for key, value in row._mapping.items() if key not in _HIDDEN}
+    return {key: value for key, value in row._mapping.items() if key not in _HIDDEN}  # noqa: SLF001 - SQLAlchemy's public name
 
 
 class Handlers:
