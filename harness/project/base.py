@@ -85,7 +85,7 @@ class Project(abc.ABC):
 
     @abc.abstractmethod
     def configure(self, **options: object) -> None:
-        """Set options of config.xml by their names (`stop_sched`, `stop_upload`, `stop_download`, ... are a project down for maintenance)."""
+        """Set options of config.xml by their names (`stop_sched`, `stop_upload`, ...: the project is down for maintenance)."""
 
     @abc.abstractmethod
     def workunit(self, workunit_id: int) -> Mapping[str, object]:
