@@ -249,12 +249,12 @@ class FaultsHealed(Invariant):
     name = "faults_healed"
 
     def violations(self, world: World) -> Iterator[Violation]:
-        going_on: dict[object, Event] = {}
+        going_on: dict[tuple[object, ...], Event] = {}
         for event in world.of("fault."):
-            fault = event.get("id") or event.get("name") or event.get("fault")
+            fault: tuple[object, ...] = (event.get("fault"), event.get("target"), event.get("number"))
             if event.kind == "fault.injected":
                 going_on[fault] = event
             elif event.kind == "fault.healed":
                 going_on.pop(fault, None)
-        for fault, event in going_on.items():
-            yield self.violation(f"the fault {fault} was never healed", event)
+        for key, event in going_on.items():
+            yield self.violation(f"the fault {' '.join(str(word) for word in key if word)} was never healed", event)
