@@ -11,9 +11,10 @@ import ipaddress
 import itertools
 import secrets
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
+from typing import TypeVar, cast
 
 import docker.errors
 import httpx
@@ -28,6 +29,8 @@ from harness.project.embedded import Control
 from harness.proxy import CONTROL_PORT as PROXY_CONTROL_PORT
 from harness.proxy import ProxyHandle
 from harness.waiting import Deadline
+
+Part = TypeVar("Part")
 
 SERVER_NAME = "boinc.test"
 PUBLIC_PORT = 80
@@ -108,10 +111,8 @@ class Rig:
         self.proxied_network = f"{self.name}-proxied"
         self._cleanup = ExitStack()
         self._lock = threading.RLock()
-        self._server: ServerHandle | None = None
         self._addresses: dict[str, Iterator[ipaddress.IPv4Address]] = {}
-        self._mail: MailSink | None = None
-        self._proxy: ProxyHandle | None = None
+        self._parts: dict[str, object] = {}
         self._mail_kind = SINKS[mail_sink]
         self._networks = False
         self._counter = 0
@@ -156,14 +157,29 @@ class Rig:
         self._cleanup.callback(_remove_network, network)
         return network
 
+    def _once(self, name: str, start: Callable[[], Part]) -> Part:
+        """A part that starts on first use; one that failed to start fails everybody who asks for it, at once and with the same words."""
+        with self._lock:
+            if name not in self._parts:
+                self.networks()
+                try:
+                    self._parts[name] = start()
+                except HarnessError as error:
+                    self._parts[name] = error
+            part = self._parts[name]
+            if isinstance(part, HarnessError):
+                raise part
+            return cast("Part", part)
+
+    def _start(self, spec: ContainerSpec) -> Container:
+        container = containers.start(spec)
+        self._cleanup.callback(containers.remove_quietly, spec.name)
+        return container
+
     @property
     def server(self) -> ServerHandle:
         """The project server, started on first use."""
-        with self._lock:
-            if self._server is None:
-                self.networks()
-                self._server = self._start_server()
-            return self._server
+        return self._once("server", self._start_server)
 
     def _start_server(self) -> ServerHandle:
         token = secrets.token_urlsafe(24)
@@ -184,8 +200,7 @@ class Rig:
             ports=[CONTROL_PORT, PUBLIC_PORT],
             keep=self.keep,
         )
-        container = containers.start(spec)
-        self._cleanup.callback(containers.remove_quietly, spec.name)
+        container = self._start(spec)
         engine.connect().networks.get(self.volunteers_network).connect(container, aliases=[SERVER_NAME])
         handle = ServerHandle(self, container, token)
         self._cleanup.callback(handle.control.close)
@@ -194,11 +209,7 @@ class Rig:
 
     def mail_sink(self) -> MailSink:
         """The mail sink, started on first use; until then the server keeps its mails and tries again."""
-        with self._lock:
-            if self._mail is None:
-                self.networks()
-                self._mail = self._start_mail()
-            return self._mail
+        return self._once("mail", self._start_mail)
 
     def _start_mail(self) -> MailSink:
         spec = ContainerSpec(
@@ -210,8 +221,7 @@ class Rig:
             ports=[self._mail_kind.web_port],
             keep=self.keep,
         )
-        container = containers.start(spec)
-        self._cleanup.callback(containers.remove_quietly, spec.name)
+        container = self._start(spec)
         container.reload()
         host, port = engine.address(container, self._mail_kind.web_port, network=self.control_network)
         sink = self._mail_kind(f"http://{host}:{port}")
@@ -222,10 +232,7 @@ class Rig:
     @property
     def proxy(self) -> ProxyHandle:
         """The recording proxy in front of the server, started on first use."""
-        with self._lock:
-            if self._proxy is None:
-                self._proxy = self._start_proxy()
-            return self._proxy
+        return self._once("proxy", self._start_proxy)
 
     def _start_proxy(self) -> ProxyHandle:
         self.server  # noqa: B018 - what the proxy is in front of
@@ -245,8 +252,7 @@ class Rig:
             keep=self.keep,
         )
         proxied = self._make_network(self.proxied_network, internal=engine.is_local())
-        container = containers.start(spec)
-        self._cleanup.callback(containers.remove_quietly, spec.name)
+        container = self._start(spec)
         proxied.connect(container, aliases=[SERVER_NAME])
         # here for clients that ran before: see Client.redirect
         engine.connect().networks.get(self.volunteers_network).connect(container, aliases=["proxy"])
