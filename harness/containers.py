@@ -103,6 +103,7 @@ def start(spec: ContainerSpec, ready: WaitStrategy | None = None) -> Container:
         "networking_config": {spec.network: endpoint},
         "cap_drop": ["ALL"],
         "security_opt": ["no-new-privileges"],
+        "use_config_proxy": False,  # a proxy of the docker client's settings would stand between the volunteers and boinc.test
         **spec.options,
     }
     container = DockerContainer(spec.image, env=dict(spec.environment), name=spec.name).with_kwargs(**options)
