@@ -6,6 +6,7 @@ from harness import JobState
 from harness.jobs import Outcome, ValidateState
 from harness.stack import Stack
 from harness.versions import ClientVersion
+from harness.waiting import WaitTimeout
 
 WEEK = 7 * 86400.0
 
@@ -47,6 +48,11 @@ def test_a_late_result_still_counts_while_nobody_else_has_one(stack: Stack, clie
     assert late.validate_state is ValidateState.VALID
 
 
+@pytest.mark.xfail(
+    raises=WaitTimeout,
+    strict=True,
+    reason="CLIENT_STATE::set_now() notices that time went back for one call only, so most pollers wait until it is again what it was",
+)
 def test_time_that_goes_back_stops_nothing(stack: Stack, client_version: ClientVersion) -> None:
     client = stack.client(attach=True)
     job = stack.project.submit("sleeper", command_line="30")
@@ -55,7 +61,7 @@ def test_time_that_goes_back_stops_nothing(stack: Stack, client_version: ClientV
     stack.clock.skip(-2 * 3600)
 
     client.wait_message("clearing timeouts")
-    job.wait_for(JobState.VALIDATED)
+    job.wait_for(JobState.VALIDATED, within=8)
 
 
 def test_a_host_whose_clock_is_a_week_ahead_is_served_like_any_other(stack: Stack, client_version: ClientVersion) -> None:
