@@ -4,8 +4,8 @@ import pytest
 
 from harness import JobState
 from harness.stack import Stack
-from harness.virtual_time import Due
 from harness.versions import ClientVersion
+from harness.virtual_time import Due
 from harness.waiting import wait_until
 
 HOUR = 3600.0
