@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import secrets
 import shlex
+import shutil
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import paramiko
@@ -22,9 +24,11 @@ from harness.monitor import Monitor
 from harness.project.base import Account, Project
 from harness.ssh import SSH_PORT, KeyPair
 from harness.versions import ClientVersion
+from harness.vm import VirtualBox, Vm, vm_name
 from harness.waiting import Deadline, wait_until
 
 if TYPE_CHECKING:
+    from harness.faults.vbox import FakeCpu
     from harness.stack import Stack
 
 GUI_RPC_PORT = 31416
@@ -67,10 +71,15 @@ class Client:
         ssh: bool = False,
         disk_mb: int = 0,
         environment: Mapping[str, str] | None = None,
+        vbox: bool = False,
+        cpu: FakeCpu | None = None,
     ) -> None:
         self.stack = stack
         self.name = name
         self.disk_mb = disk_mb
+        self.image_name = "client-vbox" if vbox else "client"
+        self.cpu = cpu
+        self._cpu_file: Path | None = None
         self.version = version
         self.password = secrets.token_urlsafe(12)
         self.container_name = f"{stack.rig.name}-s{stack.number}-{name}"
@@ -113,10 +122,33 @@ class Client:
             },
             ports=[GUI_RPC_PORT] + ([SSH_PORT] if self._ssh_key else []),
             keep=self.stack.rig.keep,
-            options={"hostname": self.name, **self._disk()},
+            options={"hostname": self.name, **self._disk(), **self._shown_cpu()},
         )
         self._container = containers.start(spec)
         self._came_up(deadline)
+
+    def _shown_cpu(self) -> dict[str, object]:
+        """A /proc/cpuinfo other than this machine's."""
+        if self.cpu is None:
+            return {}
+        self._cpu_file, volumes = self.cpu.mount()
+        return {"volumes": volumes}
+
+    def show_cpu(self, cpu: FakeCpu) -> None:
+        """Change the /proc/cpuinfo that a client started with `cpu=` shows, while it runs. Programs see it when they next look."""
+        if self._cpu_file is None:
+            raise UsageError("a client that shows this machine's own CPU", thing=repr(self), expected="one started with `cpu=FakeCpu(...)`")
+        self._cpu_file.write_text(cpu.text(), encoding="ascii")
+        self.cpu = cpu
+
+    @property
+    def virtualbox(self) -> VirtualBox:
+        """VirtualBox on this host: its VMs, their logs and screens (a client started with `vbox=True`)."""
+        return VirtualBox(self.container)
+
+    def vm(self, job: Job, *, within: Deadline | float = CLIENT_DEADLINE) -> Vm:
+        """The VM of a job's task on this host, when it is there."""
+        return self.virtualbox.wait_vm(vm_name(job.result.name), within=within)
 
     def _disk(self) -> dict[str, object]:
         """A data directory of limited size: in memory, so it is lost when the container ends."""
@@ -219,6 +251,8 @@ class Client:
             return
         self._went_down("removed")
         self.stack.rig.remove_later(self.container_name)
+        if self._cpu_file is not None:
+            shutil.rmtree(self._cpu_file.parent, ignore_errors=True)
 
     def exec(self, command: str | Sequence[str], *, check: bool = True) -> str:
         """Run a command in the container and return what it printed; a failure raises unless `check` is false."""

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness import evidence, virtual_time
 from harness.client import Client
@@ -24,6 +25,9 @@ from harness.proxy import ProxyHandle
 from harness.rig import Rig, ServerHandle
 from harness.versions import NEWEST, ClientVersion
 from harness.virtual_time import StackClock
+
+if TYPE_CHECKING:
+    from harness.faults.vbox import FakeCpu
 
 
 class Stack:
@@ -103,12 +107,15 @@ class Stack:
         ssh: bool = False,
         disk_mb: int = 0,
         environment: Mapping[str, str] | None = None,
+        vbox: bool = False,
+        cpu: FakeCpu | None = None,
     ) -> Client:
         """Start a volunteer host with a BOINC client of a generation ("7.20", "8.0", "8.2"; the scenario's own by default).
 
         `attach=True` attaches it to the stack's project (or the one given) with that project's first account. `cc_options` are
         options of cc_config.xml, `preferences` of global_prefs_override.xml, `log_flags` the client's; `ssh` starts an sshd;
-        `disk_mb` gives the data directory a disk of its own of that size, in memory (see `faults.fill_disk`).
+        `disk_mb` gives the data directory a disk of its own of that size, in memory (see `faults.fill_disk`). `vbox` is a host
+        with VirtualBox, `cpu` what its /proc/cpuinfo shows.
         """
         chosen = self.version if version is None else version if isinstance(version, ClientVersion) else ClientVersion.of(version)
         number = len(self.clients) + 1
@@ -125,6 +132,8 @@ class Stack:
             ssh=ssh,
             disk_mb=disk_mb,
             environment=environment,
+            vbox=vbox,
+            cpu=cpu,
         )
         self.clients.append(client)
         client.start()
