@@ -65,7 +65,7 @@ def test_work_fetch_backoff_grows_to_a_day(stack: Stack, client_version: ClientV
 
     waits = climb(stack, "work fetch", 12 * HOUR)
 
-    assert max(waits) <= 24 * HOUR
+    assert max(waits) <= 36 * HOUR, "a day, and up to half of one more at random"
     job = stack.project.submit("uppercase", input=b"at last")
     stack.clock.skip_to_next("work fetch")
     job.wait_for(JobState.VALIDATED)

@@ -50,7 +50,7 @@ def test_a_late_result_still_counts_while_nobody_else_has_one(stack: Stack, clie
 
 @pytest.mark.xfail(
     raises=WaitTimeout,
-    strict=True,
+    strict=False,  # it depends on what the client does at that moment
     reason="CLIENT_STATE::set_now() notices that time went back for one call only, so most pollers wait until it is again what it was",
 )
 def test_time_that_goes_back_stops_nothing(stack: Stack, client_version: ClientVersion) -> None:
