@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -17,8 +18,6 @@ VM_DEADLINE = 120.0
 @pytest.fixture
 def wrapper(request: pytest.FixtureRequest) -> Wrapper:
     """The wrapper under test: ours, or the one of --vboxwrapper."""
-    from pathlib import Path
-
     path = request.config.getoption("--vboxwrapper", default=None)
     return Wrapper.at(Path(path)) if path else Wrapper.ours()
 
