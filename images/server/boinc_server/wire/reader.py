@@ -30,7 +30,8 @@ class WireError(Exception):
 
 
 # One match is a whole leaf element (<x>text</x>), a start tag, an empty tag or an end tag.
-_TOKEN: Final = re.compile(r"<(/?)([^<>/\s]{1,255})(?:\s[^<>]*?)?(/?)>(?:([^<]*)(</\2>))?")
+# A comment counts as one token up to its end, whatever stands in it.
+_TOKEN: Final = re.compile(r"<!--|<(/?)([^<>/\s]{1,255})(?:\s[^<>]*?)?(/?)>(?:([^<]*)(</\2>))?")
 _ENTITY: Final = re.compile(r"&(?:(lt|gt|quot|apos|amp)|#(\d{1,3})|#[xX]([0-9a-fA-F]{1,2}));")
 _NAMED: Final = {"lt": "<", "gt": ">", "quot": '"', "apos": "'", "amp": "&"}
 _INT: Final = re.compile(r"[+-]?[0-9]{1,19}\Z")
@@ -142,6 +143,10 @@ class Reader:
     def next(self) -> Token | None:
         """The next tag or leaf element, or None at the end. Raises WireError beyond the limit."""
         match = self._scan(self.text, self.pos, self._end)
+        while match is not None and match.group(2) is None:
+            end = self.text.find("-->", match.end(), self._end)
+            self.pos = end + 3 if end >= 0 else self._end
+            match = self._scan(self.text, self.pos, self._end)
         if match is None:
             self.pos = self._end
             return None

@@ -308,6 +308,17 @@ def test_unknown_elements_are_skipped_with_their_contents() -> None:
     assert parse("<new_thing><hostid>5</hostid></new_thing><rpc_seqno>2</rpc_seqno>").hostid == 0
 
 
+@pytest.mark.parametrize("comment", ["<!-- x -->", "<!-- <hostid>5</hostid> -->", "<!--->-->", "<!-- </scheduler_request> -->"])
+def test_comments_are_skipped(comment: str) -> None:
+    request = parse(f"{comment}<rpc_seqno>2</rpc_seqno>{comment}<host_info>{comment}<p_ncpus>3</p_ncpus></host_info>")
+    assert (request.hostid, request.rpc_seqno, request.host_info.p_ncpus) == (0, 2, 3)
+
+
+def test_an_open_comment_hides_the_end() -> None:
+    with pytest.raises(WireError, match="no end tag"):
+        parse("<!-- ")
+
+
 def test_nul_bytes_are_replaced() -> None:
     assert parse("<platform_name>a\0b&#0;c</platform_name>").platform_name == "a\ufffdbc"
 
