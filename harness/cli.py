@@ -13,6 +13,7 @@ from typing import NoReturn
 
 import click
 
+from harness import scenario_cli
 from harness.errors import HarnessError, UsageError
 from harness.versions import NEWEST, ClientVersion
 
@@ -22,6 +23,10 @@ from harness.versions import NEWEST, ClientVersion
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def cli() -> None:
     """A BOINC world in containers: look at it, run scenarios in it, clean up after it."""
+
+
+for _command in scenario_cli.COMMANDS:
+    cli.add_command(_command)
 
 
 @cli.command()

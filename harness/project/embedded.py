@@ -21,6 +21,8 @@ CONTROL_TIMEOUT = 30.0
 #: the server sends a blank line on the event stream every 5 s; twice that without one means it is gone
 STREAM_SILENCE = 12.0
 PASSWORD = "correct horse"
+#: bytes of a job's inputs up to which the history holds them
+RECORDED_INPUTS = 64_000
 
 
 class ControlError(HarnessError):
@@ -167,6 +169,8 @@ class EmbeddedProject(Project):
         made = control.call("POST", "/projects", {"name": name, "clock": clock.spec(), "config": dict(config)})
         self.master_url = str(made["master_url"])
         self._path = f"/projects/{name}"
+        if config:
+            history.add("scenario.configured", "scenario", project=name, options=dict(config))
         self._follower = EventFollower(control, name, history)
         self._follower.start()
 
@@ -206,7 +210,23 @@ class EmbeddedProject(Project):
         self._install_sample(app)
         made = self._control.call("POST", f"{self._path}/work", body)
         workunit = made["workunits"][0]
+        self._record_submission(workunit, body, files)
         return Job(self, workunit["id"], workunit["name"], app)
+
+    def _record_submission(self, workunit: Mapping[str, object], body: Mapping[str, object], files: Sequence[bytes]) -> None:
+        """What was asked for, so that the record can be replayed; large inputs by their size only."""
+        small = sum(len(content) for content in files) <= RECORDED_INPUTS
+        self.history.add(
+            "scenario.submitted",
+            "scenario",
+            project=self.name,
+            workunit=workunit["id"],
+            name=workunit["name"],
+            app=body["app"],
+            command_line=body["command_line"],
+            options=body["options"],
+            inputs=body["inputs"] if small else [{"nbytes": len(content)} for content in files],
+        )
 
     def submit_many(self, app: str, inputs: Sequence[bytes | Sequence[bytes]], **options: object) -> list[Job]:
         return [self.submit(app, input=one, **options) for one in inputs]  # type: ignore[arg-type]  # options hold submit's own
@@ -236,6 +256,7 @@ class EmbeddedProject(Project):
 
     def configure(self, **options: object) -> None:
         self._control.call("PATCH", f"{self._path}/config", options)
+        self.history.add("scenario.configured", "scenario", project=self.name, options=options)
 
     def workunit(self, workunit_id: int) -> Mapping[str, object]:
         record: Mapping[str, object] = self._control.call("GET", f"{self._path}/workunits/{workunit_id}")

@@ -59,6 +59,8 @@ OTHER_KINDS: Final = (
     "http.exchange",
     "http.fault",
     "mail.received",
+    "scenario.configured",
+    "scenario.submitted",
     "step.done",
 )
 KINDS: Final = tuple(sorted((*SERVER_KINDS, *CLIENT_KINDS, *OTHER_KINDS)))

@@ -103,7 +103,7 @@ class ScenarioWorld:
 
     def address(self, name: str) -> str:
         """The e-mail address of a name, with a domain that is the project's own."""
-        return f"{name}@{self.project.name}.test"
+        return self.project.address(name)
 
     def account(self, name: str | None) -> Account:
         return self.project.account() if name is None else self.accounts[name]

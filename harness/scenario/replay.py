@@ -1,0 +1,118 @@
+"""A scenario file without pytest: once, or again and again while it is made smaller."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness import invariants
+from harness.clock import Clock
+from harness.errors import HarnessError, UsageError
+from harness.invariants import InvariantViolated
+from harness.invariants.plugin import world_of
+from harness.rig import Rig
+from harness.scenario import dump, runner
+from harness.scenario.loader import LoadedScenario, loads
+from harness.scenario.problems import ScenarioFileError
+from harness.scenario.reduce import Reducer
+from harness.scenario.runner import ScenarioFailed
+from harness.stack import Stack
+from harness.versions import NEWEST, ClientVersion
+from harness.waiting import Deadline
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """How a scenario failed: the kind of error, and the things that were wrong (expectations, invariants, the step)."""
+
+    kind: str
+    what: frozenset[str]
+    message: str = ""
+
+    @classmethod
+    def of(cls, error: HarnessError) -> Failure:
+        if isinstance(error, ScenarioFailed):
+            return cls("expectation", frozenset(finding.text for finding in error.findings), str(error))
+        if isinstance(error, InvariantViolated):
+            return cls("invariant", frozenset(violation.invariant for violation in error.violations), str(error))
+        return cls(type(error).__name__, frozenset({error.what}), str(error))
+
+    def is_like(self, other: Failure | None) -> bool:
+        """Is this the same trouble? One of the wrong things in common is enough: a smaller scenario may have fewer."""
+        return other is not None and self.kind == other.kind and bool(self.what & other.what)
+
+
+def replay(rig: Rig, loaded: LoadedScenario, *, version: ClientVersion = NEWEST) -> Failure | None:
+    """Run a scenario on a stack of its own; how it failed, or None. Raises `UsageError` when it cannot be run at all."""
+    scenario = loaded.scenario
+    clock = Clock.real() if scenario.real_time else Clock.fast(scenario.rate) if scenario.rate else Clock.fast()
+    with Stack(rig, f"::{loaded.file.name.partition('.')[0]}", clock=clock, version=version) as stack:
+        try:
+            runner.run(loaded, stack)
+            report = invariants.check(world_of(stack), invariants.ALL, off=scenario.invariants_off)
+            if report.violations:
+                raise InvariantViolated(report.violations)
+        except UsageError:
+            raise
+        except HarnessError as error:
+            return Failure.of(error)
+    return None
+
+
+def reduce_file(
+    rig: Rig,
+    loaded: LoadedScenario,
+    *,
+    seconds: float,
+    tries: int = 1,
+    version: ClientVersion = NEWEST,
+    say: Callable[[str], None] = lambda _: None,
+) -> Path:
+    """Write NAME.reduced.scenario.yaml beside a failing scenario file and return its path.
+
+    `tries`: how often a smaller scenario is run before it counts as passing, for failures that do not come each time.
+    """
+    deadline = Deadline(seconds)
+    say(f"running {loaded.file.name} as it is ...")
+    original = _first_failure(rig, loaded, tries, version)
+    if original is None:
+        raise UsageError(
+            "a scenario that passes cannot be reduced",
+            thing=str(loaded.file),
+            expected=f"it to fail in one of {tries} tries",
+            remedy="give it more: --tries 5",
+        )
+    say(f"it fails: {original.kind}: {', '.join(sorted(original.what))}")
+
+    def fails(document: dict[str, Any]) -> bool:
+        try:
+            candidate = loads(dump.dump(document), loaded.file)
+        except ScenarioFileError:
+            return False
+        failure = _first_failure(rig, candidate, tries, version)
+        verdict = "still fails" if original.is_like(failure) else "passes" if failure is None else "fails in another way"
+        say(f"  {_parts(document)}: {verdict}")
+        return original.is_like(failure)
+
+    reducer = Reducer(fails, stop=lambda: deadline.expired)
+    smallest = reducer.reduce(copy.deepcopy(loaded.document.value))
+    path = loaded.file.with_name(loaded.file.name.replace(".scenario.yaml", ".reduced.scenario.yaml"))
+    words = f"{loaded.file.name}, made smaller in {reducer.questions} runs" + ("; there was no time for more" if deadline.expired else "")
+    path.write_text(dump.dump(smallest, comment=words), encoding="utf-8")
+    return path
+
+
+def _first_failure(rig: Rig, loaded: LoadedScenario, tries: int, version: ClientVersion) -> Failure | None:
+    for _ in range(tries):
+        failure = replay(rig, loaded, version=version)
+        if failure is not None:
+            return failure
+    return None
+
+
+def _parts(document: dict[str, Any]) -> str:
+    names = ("clients", "jobs", "faults", "steps", "expect")
+    return ", ".join(f"{len(document[name])} {name}" for name in names if document.get(name))
