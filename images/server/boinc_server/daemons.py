@@ -16,7 +16,7 @@ from sqlalchemy import bindparam, func, or_, select, update
 from boinc_server import assimilator, file_deleter, models, outputs, transitioner, validator
 from boinc_server.database import Transaction
 from boinc_server.job import Job
-from boinc_server.states import NEVER, AssimilateState, FileDeleteState
+from boinc_server.states import NEVER, AssimilateState, FileDeleteState, TransitionerFlags
 
 if TYPE_CHECKING:
     from boinc_server.project import Project
@@ -72,7 +72,7 @@ class Daemons:
     def _process(self, tx: Transaction, workunit_id: int) -> bool:
         """Run the daemons for one workunit until nothing changes; True when files can be deleted."""
         job = Job.load(tx, workunit_id)
-        if job is None:
+        if job is None or job.wu.transitioner_flags == TransitionerFlags.NONE:
             return False
         wu = job.wu
         for _ in range(_MAX_ROUNDS):

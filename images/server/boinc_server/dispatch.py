@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import bindparam, select, update
 
-from boinc_server import feasibility, hav, models
+from boinc_server import assign, buda, feasibility, hav, models
 from boinc_server.database import AnyRow
 from boinc_server.feeder import ONE, Slot, Work
 from boinc_server.limits import Needs
@@ -40,6 +40,7 @@ _WORKUNIT_SENT: Final = (
 _LOST: Final = select(_R.id, _R.name, _R.report_deadline, _R.sent_time, _R.app_version_id).where(
     _R.hostid == bindparam("host"), _R.server_state == int(ServerState.IN_PROGRESS)
 )
+_APPS_HELD: Final = select(_R.appid).where(_R.hostid == bindparam("host"), _R.name.in_(bindparam("names", expanding=True)))
 _EXPIRE: Final = update(models.result).where(_R.id == bindparam("_id")).values(report_deadline=bindparam("deadline"))
 _DAY: Final = 86400
 DELAY_NO_WORK: Final = 0.0
@@ -54,10 +55,16 @@ def send_work(rpc: Rpc) -> None:
     checks = feasibility.Checks(rpc, needs, chooser)
     sent: list[Slot] = []
     tried = 0
+    if assign.send(rpc, needs, chooser, checks):
+        _count_sent(rpc, needs)
+        return
+    sent += _send_non_cpu_intensive(rpc, needs, chooser, checks)
     for slot in checks.ordered(rpc.project.feeder.slots(rpc.tx)):
         tried += 1
         if not needs.open or tried > MAX_LOOKED_AT:
             break
+        if _is_nci(rpc, slot):
+            continue
         best = chooser.choose(slot)
         if best is None:
             continue
@@ -68,10 +75,37 @@ def send_work(rpc: Rpc) -> None:
         sent.append(slot)
     if sent:
         rpc.project.feeder.taken(sent)
-    for key, count in needs.sent_by_version().items():
-        hav.on_sent(rpc.tx, rpc.host.id, key, count)
+    _count_sent(rpc, needs)
     if not needs.sent:
         feasibility.explain(rpc, needs, chooser, checks, any_work=tried > 0)
+
+
+def _count_sent(rpc: Rpc, needs: Needs) -> None:
+    for key, count in needs.sent_by_version().items():
+        hav.on_sent(rpc.tx, rpc.host.id, key, count)
+
+
+def _is_nci(rpc: Rpc, slot: Slot) -> bool:
+    app = rpc.project.catalog.app(slot.row.appid)
+    return app is None or bool(app.non_cpu_intensive)
+
+
+def _send_non_cpu_intensive(rpc: Rpc, needs: Needs, chooser: VersionChooser, checks: feasibility.Checks) -> list[Slot]:
+    """One job of each non-CPU-intensive app of which the host has none (sched/sched_nci.cpp)."""
+    project = rpc.project
+    missing = {app.id for app in project.catalog.apps() if app.non_cpu_intensive and not app.deprecated}
+    if not missing:
+        return []
+    names = [held.name for held in rpc.request.other_results]
+    missing -= {row.appid for row in rpc.tx.execute(_APPS_HELD, {"host": rpc.host.id, "names": names})}
+    sent: list[Slot] = []
+    for slot in project.feeder.slots(rpc.tx):
+        if slot.row.appid in missing:
+            best = chooser.choose(slot, check_needs=False)
+            missing.discard(slot.row.appid)
+            if best is not None and checks.feasible(slot, best) and commit(rpc, slot, best, needs, checks):
+                sent.append(slot)
+    return sent
 
 
 def _new_day(rpc: Rpc) -> None:
@@ -124,7 +158,7 @@ def commit(
     if resent:
         needs.sent += 1
     else:
-        needs.used(row.appid, best.key, best.usage, duration)
+        needs.used(row.appid, best.key, best.usage, duration, fills=not _is_nci(rpc, slot))
     _add_to_reply(rpc, row, best, deadline)
     rpc.sent.append(row.name)
     tx.emit(
@@ -169,7 +203,11 @@ def _add_to_reply(rpc: Rpc, row: AnyRow, best: BestVersion, deadline: int) -> No
     )
     if row.keywords:
         workunit += f"    <job_keyword_ids>{escape(row.keywords)}</job_keyword_ids>\n"
-    reply.workunits.append(row.wu_xml_doc.replace("<workunit>\n", workunit, 1) + "\n")
+    xml_doc = row.wu_xml_doc
+    if best.variant is not None:
+        xml_doc = buda.add_files(xml_doc, best.variant)
+        workunit += buda.usage_xml(best.usage, best.variant.plan_class)
+    reply.workunits.append(xml_doc.replace("<workunit>\n", workunit, 1) + "\n")
     result = (
         f"<result>\n<report_deadline>{deadline}</report_deadline>\n<wu_name>{row.wu_name}</wu_name>\n<name>{row.name}</name>\n"
     )
@@ -212,10 +250,7 @@ def resend_lost_results(rpc: Rpc) -> bool:
         found = tx.one(ONE, id=row.id)
         if found is None:
             continue
-        work = Work(
-            found.workunitid, found.hr_class, found.app_version_id, found.min_quorum, found.target_nresults, found.error_mask
-        )
-        slot = Slot((-found.priority, found.id), found.id, found, work)
+        slot = Slot((-found.priority, found.id), found.id, found, Work.of(found))
         best = chooser.choose(slot, check_needs=False)
         expired = best is None or found.error_mask or checks.over(slot)
         if expired or best is None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import bindparam, func, select
@@ -20,8 +22,10 @@ if TYPE_CHECKING:
 
 MEGA: Final = 1048576.0
 GIGA: Final = 1073741824.0
-DEFAULT_RAM: Final = 64e6
 MIN_FRACTION: Final = 0.1
+LOCALITY_LITE: Final = 2
+"""app.locality_scheduling: prefer jobs whose files the host has."""
+_FILE_NAME: Final = re.compile(r"<file_name>\s*([^<\s]+)\s*</file_name>")
 _R, _W = models.result.c, models.workunit.c
 _OF_USER: Final = select(func.count()).where(_R.workunitid == bindparam("wu"), _R.userid == bindparam("user"))
 _OF_HOST: Final = select(func.count()).where(_R.workunitid == bindparam("wu"), _R.hostid == bindparam("host"))
@@ -41,21 +45,47 @@ class Checks:
         self.hr_unknown = False
         self.no_allowed_apps = False
         self._in_reply: set[int] = set()
-        self._ram = self._usable_ram()
         self._disk = self._available_disk()
-        self._new_delay_bound: dict[int, int] = {}
+        self._files_on_host = {info.name for info in rpc.request.file_infos}
 
     def ordered(self, slots: Iterator[Slot]) -> Iterator[Slot]:
-        """The slots in the order in which they are to be tried."""
-        return slots
+        """The slots in the order in which they are to be tried: by score, where a score makes a difference."""
+        if not self._scored():
+            return slots
+        scored = [(-(score + slot.row.priority), slot) for slot in slots if (score := self._score(slot)) is not None]
+        return (slot for _, slot in sorted(scored, key=itemgetter(0)))
 
-    def _usable_ram(self) -> float:
-        rpc = self.rpc
-        ram = rpc.request.host_info.m_nbytes or rpc.host.m_nbytes or DEFAULT_RAM
-        busy, idle = rpc.prefs.ram_max_used_busy_pct / 100, rpc.prefs.ram_max_used_idle_pct / 100
-        if busy > 0 and idle > 0:
-            ram *= min(1.0, max(busy, idle))
-        return float(ram)
+    def _scored(self) -> bool:
+        config = self.rpc.project.config
+        return bool(
+            self.needs.selected_apps
+            or config.keyword_sched
+            or any(app.beta or app.locality_scheduling == LOCALITY_LITE for app in self.rpc.project.catalog.apps())
+        )
+
+    def _score(self, slot: Slot) -> float | None:
+        """How well a job suits this host, None if it may not have it (sched_score.cpp: JOB::get_score)."""
+        app = self.rpc.project.catalog.app(slot.row.appid)
+        if app is None:
+            return None
+        score = 0.0
+        if app.beta:
+            if not self.needs.allow_beta:
+                return None
+            score += 1
+        if self.needs.selected_apps and app.id not in self.needs.selected_apps:
+            if not self.needs.allow_non_preferred:
+                self.no_allowed_apps = True
+                return None
+            score -= 1
+        if app.locality_scheduling == LOCALITY_LITE and self._files_on_host:
+            score += 10 if self._files_on_host & set(_FILE_NAME.findall(slot.row.wu_xml_doc)) else 0
+        if self.rpc.project.config.keyword_sched:
+            keywords = keyword_score(slot.row.keywords, self.rpc.request.user_keywords)
+            if keywords is None:
+                return None
+            score += keywords
+        return score
 
     def _available_disk(self) -> float:
         """Bytes that the preferences leave for us (sched_send.cpp: max_allowable_disk)."""
@@ -86,6 +116,9 @@ class Checks:
         assert app is not None
         if app.deprecated or (app.beta and not self.needs.allow_beta):
             return False
+        urgent = config.reliable_on_priority and row.priority >= config.reliable_on_priority
+        if urgent and not app.beta and not best.reliable:
+            return False
         if self.needs.selected_apps and row.appid not in self.needs.selected_apps and not self.needs.allow_non_preferred:
             self.no_allowed_apps = True
             return False
@@ -99,7 +132,7 @@ class Checks:
         one_per = config.one_result_per_user_per_wu or config.one_result_per_host_per_wu
         if one_per and row.workunitid in self._in_reply:
             return False
-        if not (self._memory(slot) and self._space(slot) and self._bandwidth(slot)):
+        if not (self._memory(slot, best) and self._space(slot) and self._bandwidth(slot)):
             return False
         return bool(app.non_cpu_intensive) or self._deadline(slot, best)
 
@@ -113,12 +146,12 @@ class Checks:
             return False
         return True
 
-    def _memory(self, slot: Slot) -> bool:
-        needed = slot.row.rsc_memory_bound
-        if needed <= self._ram:
+    def _memory(self, slot: Slot, best: BestVersion) -> bool:
+        needed, usable = best.usage.mem_usage or slot.row.rsc_memory_bound, self.needs.usable_ram
+        if needed <= usable:
             return True
         self.messages[
-            f"{self._app_name(slot)} needs {needed / MEGA:.2f} MB RAM but only {self._ram / MEGA:.2f} MB is available for use."
+            f"{self._app_name(slot)} needs {needed / MEGA:.2f} MB RAM but only {usable / MEGA:.2f} MB is available for use."
         ] = None
         return False
 
@@ -208,10 +241,20 @@ class Checks:
             # Adaptive replication: this host has to be checked by others.
             changes["target_nresults"] = slot.wu.target_nresults = app.target_nresults
             changes["min_quorum"] = slot.wu.min_quorum = app.target_nresults
-            changes["max_success_results"] = max(app.target_nresults, 6)
-            changes["max_total_results"] = max(app.target_nresults, 10)
             changes["transition_time"] = self.rpc.now
         return changes
+
+
+def keyword_score(job: str, user: str) -> float | None:
+    """How a user likes the keywords of a job: +1 for each wanted, None if any is unwanted (keyword.cpp).
+
+    Args:
+        job: keyword ids, separated by blanks or commas.
+        user: ``<user_keywords>`` of the request: <yes>ID</yes> and <no>ID</no>.
+    """
+    wanted, unwanted = set(re.findall(r"<yes>\s*(\d+)", user)), set(re.findall(r"<no>\s*(\d+)", user))
+    mine = set(re.findall(r"\d+", job))
+    return None if mine & unwanted else float(len(mine & wanted))
 
 
 def explain(rpc: Rpc, needs: Needs, chooser: VersionChooser, checks: Checks, *, any_work: bool) -> None:
@@ -242,6 +285,7 @@ def explain(rpc: Rpc, needs: Needs, chooser: VersionChooser, checks: Checks, *, 
         reply.insert_message("Newer BOINC version required; please install current version", "notice")
         reply.set_delay(DELAY_UNACCEPTABLE)
     if chooser.quota_exceeded is not None:
+        reply.insert_message(f"Daily job limit ({chooser.quota_limit}) has been reached", "notice")
         reply.insert_message(f"This computer has finished a daily quota of {chooser.quota_exceeded.max_jobs_per_day} tasks")
     if needs.in_progress_reached:
         reply.insert_message("This computer has reached a limit on tasks in progress")

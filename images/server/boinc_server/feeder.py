@@ -73,6 +73,10 @@ class Work:
     target_nresults: int
     error_mask: int
 
+    @classmethod
+    def of(cls, row: AnyRow) -> Work:
+        return cls(row.workunitid, row.hr_class, row.app_version_id, row.min_quorum, row.target_nresults, row.error_mask)
+
 
 @dataclass(slots=True)
 class Slot:
@@ -130,9 +134,7 @@ class Feeder:
     def _slot(self, row: AnyRow) -> Slot:
         work = self._works.get(row.workunitid)
         if work is None:
-            work = self._works[row.workunitid] = Work(
-                row.workunitid, row.hr_class, row.app_version_id, row.min_quorum, row.target_nresults, row.error_mask
-            )
+            work = self._works[row.workunitid] = Work.of(row)
         return Slot((-row.priority, row.id), row.id, row, work)
 
     def _load_app(self, tx: Transaction, appid: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Final
 
 from boinc_server.states import HomogeneousRedundancy
@@ -10,44 +9,83 @@ from boinc_server.states import HomogeneousRedundancy
 if TYPE_CHECKING:
     from boinc_server.wire.request import HostInfo
 
-_OS: Final = (("Linux", 256), ("Windows", 384), ("Darwin", 512), ("FreeBSD", 640), ("Android", 768))
-NO_CPU: Final = 0
-INTEL: Final = 1
-AMD: Final = 2
-ARM: Final = 3
-_FINE_BASE: Final = 10
-_MAX_CPU_CLASS: Final = 127
+_NO_OS: Final = 128
+_OS: Final = {"linux": 256, "windows": 384, "darwin": 512, "freebsd": 640, "android": 768}
+_NO_CPU: Final = 1
+_INTEL: Final = 2
+_AMD: Final = 3
+_MACINTOSH: Final = 4
+_ARM: Final = 22
+_AMD_MODELS: Final = (("duron", 6), ("opteron", 8), ("sempron", 7), ("turion", 20))
+_ATHLON_MODELS: Final = (("xp", 10), ("mp", 19), ("64", 9), ("", 5))
+_CELERON_MODELS: Final = ((" m ", 18), (" d ", 17), ("iii", 15), ("", 12))
+_PENTIUM_MODELS: Final = (("iii", 15), ("ii", 14), (" 4 ", 16), (" d ", 17), (" m ", 18), ("", 13))
+_INTEL_FAMILIES: Final = (
+    ("family 6 model 6", 12),
+    ("family 6 model 9", 18),
+    ("family 6 model 10", 11),
+    ("family 5 model 1", 13),
+    ("family 5 model 2", 13),
+    ("family 6 model 1", 13),
+    ("family 15 model 1", 16),
+    ("family 15 model 2", 16),
+    ("family 6 model 7", 15),
+    ("family 6 model 8", 15),
+    ("family 6 model 3", 14),
+    ("family 6 model 5", 14),
+)
+"""In upstream's order, in which model 10 and 11 are also found by the shorter "model 1" above it."""
+
+
+def _first(text: str, table: tuple[tuple[str, int], ...], otherwise: int = 0) -> int:
+    return next((number for part, number in table if part in text), otherwise)
 
 
 def _os_class(info: HostInfo) -> int:
-    # Android reports Linux as its kernel's name in some clients, hence it is looked for first.
-    text = f"{info.os_name} {info.os_version}"
-    if "Android" in text:
-        return 768
-    return next((number for name, number in _OS if name in text), 0)
+    name = info.os_name.lower()
+    return next((number for part, number in _OS.items() if part in name), _NO_OS)
 
 
-def _vendor(info: HostInfo) -> int:
-    text = f"{info.p_vendor} {info.p_model}"
-    if "Intel" in text:
-        return INTEL
-    if "AMD" in text:
-        return AMD
-    if re.search(r"\bARM|[Aa]pple|aarch64", text):
-        return ARM
-    return NO_CPU
+def _cpu_coarse(info: HostInfo) -> int:
+    vendor = info.p_vendor.lower()
+    if "intel" in vendor or "amd" in vendor:
+        return _INTEL
+    if "macintosh" in vendor:
+        return _MACINTOSH
+    return _ARM if "arm" in vendor or "ARM" in info.p_model else _NO_CPU
+
+
+def _cpu_fine(info: HostInfo) -> int:
+    vendor, model = info.p_vendor.lower(), info.p_model.lower()
+    if "intel" in vendor:
+        if "xeon" in model:
+            return 11
+        if "celeron" in model:
+            return _first(model, _CELERON_MODELS)
+        if "core" in model:
+            return 21
+        if "pentium" in model:
+            return _first(model, _PENTIUM_MODELS)
+        return _first(model, _INTEL_FAMILIES, _INTEL) if "x86" in model else _INTEL
+    if "amd" in vendor:
+        if "athlon" in model:
+            return _first(model, _ATHLON_MODELS)
+        return _first(model, _AMD_MODELS, _AMD)
+    if "macintosh" in vendor:
+        return _MACINTOSH
+    return _ARM if "arm" in vendor else _NO_CPU
 
 
 def hr_class(info: HostInfo, kind: int) -> int | None:
-    """The class of a host: CPU part + OS part; None when either is unknown.
+    """The class of a host, OS part plus CPU part; None when it cannot be told well enough.
 
-    Coarse: OS, and Intel or AMD taken as one. Fine: OS, vendor and CPU model.
+    Fine: OS, vendor and model. Coarse: OS, and Intel and AMD as one; only Windows, Linux and Darwin are known.
     """
-    system, vendor = _os_class(info), _vendor(info)
-    if not system or not vendor:
-        return None
-    if kind == HomogeneousRedundancy.COARSE:
-        return system + (INTEL if vendor in (INTEL, AMD) else vendor)
-    model = re.search(r"Family (\d+) Model (\d+)", info.p_model, re.IGNORECASE)
-    detail = (int(model.group(1)) * 16 + int(model.group(2))) if model else sum(info.p_model.encode())
-    return system + vendor * 32 + detail % 32 if system + vendor * 32 <= system + _MAX_CPU_CLASS else None
+    system = _os_class(info)
+    if kind == HomogeneousRedundancy.FINE:
+        cpu = _cpu_fine(info)
+        return None if system == _NO_OS or cpu == _NO_CPU else system + cpu
+    cpu = _cpu_coarse(info)
+    if system in (_OS["windows"], _OS["linux"]) or (system == _OS["darwin"] and cpu in (_INTEL, _MACINTOSH)):
+        return system + cpu
+    return None

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from boinc_server.rpc import Rpc
 
 MAX_REQUEST_SECONDS: Final = 28 * 86400.0
+DEFAULT_RAM: Final = 64e6
 MAX_CPUS: Final = 1024
 MAX_GPUS: Final = 64
 _R = models.result.c
@@ -111,9 +112,19 @@ class Needs:
         gpus = sum(r.processors for kind, r in self.requests.items() if kind != CPU)
         multiplier = 1 if config.non_cpu_intensive else ncpus + config.gpu_multiplier * gpus
         self.max_jobs = config.max_wus_to_send * multiplier
+        self.usable_ram = self._usable_ram()
         self._project_limits, self._app_limits = self._limits()
         self._read_project_prefs()
         self._count_held()
+
+    def _usable_ram(self) -> float:
+        """Bytes of memory that the preferences leave to jobs (get_mem_sizes)."""
+        rpc = self.rpc
+        ram = rpc.request.host_info.m_nbytes or rpc.host.m_nbytes or DEFAULT_RAM
+        busy, idle = rpc.prefs.ram_max_used_busy_pct / 100, rpc.prefs.ram_max_used_idle_pct / 100
+        if busy > 0 and idle > 0:
+            ram *= min(1.0, max(busy, idle))
+        return float(ram)
 
     def _effective_ncpus(self) -> int:
         """CPUs that may be used (get_job_limits)."""
@@ -240,12 +251,18 @@ class Needs:
     def sent_by_version(self) -> dict[int, int]:
         return self._by_key
 
-    def used(self, appid: int, key: int, usage: HostUsage, wallclock: float) -> None:
-        """A job was sent that will take `wallclock` seconds."""
+    def used(self, appid: int, key: int, usage: HostUsage, wallclock: float, *, fills: bool = True) -> None:
+        """A job was sent that will take `wallclock` seconds.
+
+        Args:
+            fills: it is (part of) what the client asked for, not one that needs no processor.
+        """
         self.sent += 1
         self._by_key[key] = self._by_key.get(key, 0) + 1
         self._add_held(appid, usage.proc_type != CPU)
-        request = self.requests[usage.proc_type]
+        if not fills:
+            return
+        request = self.requests.get(usage.proc_type) or Request()
         amount = usage.avg_ncpus if usage.proc_type == CPU else usage.gpu_usage
         request.seconds -= wallclock * amount
         request.instances -= amount

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from boinc_server import crypt
+from boinc_server import crypt, plan_class_spec
 from boinc_server.catalog import Catalog
 from boinc_server.clock import Clock, ClockSpec
 from boinc_server.config import ProjectConfig
@@ -18,6 +18,7 @@ from boinc_server.database import Database, Transaction
 from boinc_server.events import EventLog
 from boinc_server.feeder import Feeder
 from boinc_server.mail import Mailer
+from boinc_server.plan_class_spec import PlanClassSpecs
 
 DIRECTORIES: Final = ("apps", "templates", "download", "upload", "keys", "log")
 
@@ -55,6 +56,7 @@ class Project:
         self.closed = False
         self._open: Transaction | None = None
         self._templates: dict[str, tuple[int, str]] = {}
+        self._plan_classes: tuple[str, PlanClassSpecs] | None = None
         self.clock.on_change(self.daemons.clock_changed)
 
     @property
@@ -84,6 +86,20 @@ class Project:
         if known is None or known[0] != changed:
             known = self._templates[name] = (changed, file.read_text(encoding="utf-8", errors="replace"))
         return known[1]
+
+    def plan_classes(self) -> PlanClassSpecs | None:
+        """What plan_class_spec.xml says, None without one. A wrong one makes every class infeasible."""
+        text = self.template("plan_class_spec.xml")
+        if text is None:
+            return None
+        if self._plan_classes is None or self._plan_classes[0] != text:
+            try:
+                specs = plan_class_spec.parse(text)
+            except plan_class_spec.SpecError as error:
+                self.log.warning("%s", error)
+                specs = PlanClassSpecs([])
+            self._plan_classes = (text, specs)
+        return self._plan_classes[1]
 
     def _make_log(self) -> logging.Logger:
         # Not in logging's own registry: a deleted project must not stay there for ever.

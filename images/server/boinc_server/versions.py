@@ -6,10 +6,11 @@ import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from boinc_server import hav, plan_class
+from boinc_server import buda, hav, plan_class
+from boinc_server.buda import Variant
 from boinc_server.catalog import AppVersion
 from boinc_server.database import AnyRow
-from boinc_server.plan_class import CPU, HostUsage
+from boinc_server.plan_class import CPU, HostUsage, is_64bit
 from boinc_server.states import AnonymousPlatform
 
 if TYPE_CHECKING:
@@ -42,10 +43,8 @@ class BestVersion:
     """For result.app_version_id: negative on an anonymous platform."""
     reliable: bool = False
     trusted: bool = False
-
-
-def is_64bit(platform: str) -> bool:
-    return "64" in platform or platform.startswith(("aarch64", "arm64"))
+    variant: Variant | None = None
+    """The BUDA variant, for jobs of such."""
 
 
 def max_32bit_address_space(platform: str) -> float:
@@ -67,7 +66,8 @@ class VersionChooser:
         """Why plan classes refused, for the volunteer."""
         self.outdated_client = False
         self.quota_exceeded: AnyRow | None = None
-        self._known: dict[tuple[int, int, bool, int], BestVersion | None] = {}
+        self.quota_limit = 0
+        self._known: dict[tuple[int, int, bool, int, int], BestVersion | None] = {}
 
     def choose(self, slot: Slot, *, check_needs: bool = True) -> BestVersion | None:
         """The best version for a job, None if this host can have none now."""
@@ -75,16 +75,22 @@ class VersionChooser:
         app = self.rpc.project.catalog.app(row.appid)
         if app is None:
             return None
+        if "<buda_app_name>" in row.wu_xml_doc:
+            return self._buda(app, slot)
         wide = row.rsc_memory_bound > max_32bit_address_space(self.rpc.request.platform_name)
         pinned = 0
         if app.homogeneous_app_version:
             if self.rpc.request.anonymous_platform:
                 return None
             pinned = slot.wu.app_version_id
-        key = (row.appid, row.app_version_num, wide, pinned)
+        specs = self.rpc.project.plan_classes()
+        one = row.workunitid if specs is not None and specs.depends_on_workunit else 0
+        key = (row.appid, row.app_version_num, wide, pinned, one)
         if key in self._known:
             best = self._known[key]
-            if best is None or not check_needs or self.needs.wants(app, best.usage):
+            if best is None or not check_needs:
+                return best
+            if self.needs.wants(app, best.usage) and not self.over_quota(best.key, best.usage):
                 return best
         best = self._find(app, slot, wide, pinned, check_needs)
         if check_needs:
@@ -101,7 +107,7 @@ class VersionChooser:
             if wide and not is_64bit(platform):
                 continue
             for version in self._candidates(app, platform, slot.row.app_version_num, pinned):
-                usage = self._usage(app, version, check_needs)
+                usage = self._usage(app, version, slot, check_needs)
                 if usage is None:
                     continue
                 factor = rpc.project.config.version_select_random_factor
@@ -134,16 +140,18 @@ class VersionChooser:
                 latest[version.plan_class] = version
         return [] if pinned else list(latest.values())
 
-    def _usage(self, app: AnyRow, version: AppVersion, check_needs: bool) -> HostUsage | None:
+    def _usage(self, app: AnyRow, version: AppVersion, slot: Slot, check_needs: bool) -> HostUsage | None:
         """What the version would use, None if it may not be sent now."""
         rpc = self.rpc
         client = rpc.request.core_client_version
         if version.plan_class:
-            usage = plan_class.evaluate(rpc, version.plan_class)
-            if isinstance(usage, str):
-                self.messages[usage] = None
+            try:
+                usage = plan_class.evaluate(rpc, self.needs, version.plan_class, slot.row)
+            except plan_class.Infeasible as error:
+                if str(error):
+                    self.messages[str(error)] = None
                 return None
-            if usage is None or (not rpc.request.client_cap_plan_class and not usage.is_sequential):
+            if not rpc.request.client_cap_plan_class and not usage.is_sequential:
                 return None
         else:
             usage = plan_class.sequential(rpc)
@@ -161,6 +169,15 @@ class VersionChooser:
         row = self.havs.get(key)
         if row is not None and row.et_n > MIN_HOST_SAMPLES and row.et_avg > 0:
             usage.projected_flops = min(1.0 / row.et_avg, ET_RATIO_LIMIT * usage.projected_flops)
+
+    def _buda(self, app: AnyRow, slot: Slot) -> BestVersion | None:
+        """The CPU version of the wrapper, with the usage of the best variant."""
+        wrapper = self._find(app, slot, wide=False, pinned=0, check_needs=False)
+        chosen = buda.choose(self.rpc, self.needs, slot, self.messages)
+        if wrapper is None or chosen is None:
+            return None
+        wrapper.variant, wrapper.usage = chosen
+        return wrapper
 
     def _anonymous(self, app: AnyRow, check_needs: bool) -> BestVersion | None:
         best: BestVersion | None = None
@@ -187,7 +204,7 @@ class VersionChooser:
         allowed = self.needs.scaled_quota(row.max_jobs_per_day or quota, usage)
         if row.n_jobs_today + self.needs.sent_of(key) < allowed:
             return False
-        self.quota_exceeded = row
+        self.quota_exceeded, self.quota_limit = row, allowed
         return True
 
     def trust(self, key: int) -> tuple[bool, bool]:

@@ -16,7 +16,7 @@ from sqlalchemy import bindparam, insert, select
 from boinc_server import models, storage, templates
 from boinc_server.database import Transaction
 from boinc_server.job import Record
-from boinc_server.states import NEVER, AssignTarget, ErrorMask, ServerState
+from boinc_server.states import NEVER, AssignTarget, ErrorMask, ServerState, TransitionerFlags
 
 if TYPE_CHECKING:
     from boinc_server.project import Project
@@ -193,6 +193,10 @@ def create_work(
     if extra:
         xml_doc = xml_doc.replace("</workunit>", f"{extra.rstrip()}\n</workunit>")
     assigned = options.assignment()
+    flags = options.transitioner_flags
+    if assigned is not None:
+        # The scheduler makes the results of assigned jobs; those of broadcast ones nobody looks at again.
+        flags = int(TransitionerFlags.NONE if assigned[2] else TransitionerFlags.NO_NEW_RESULTS)
     workunit_id = tx.insert(
         _INSERT_WORKUNIT,
         **columns,
@@ -208,9 +212,8 @@ def create_work(
         keywords=options.keywords,
         opaque=options.opaque,
         canonical_credit=options.credit or 0.0,
-        # Results of targeted jobs are made by the scheduler, not by the transitioner.
-        transitioner_flags=2 if assigned else options.transitioner_flags,
-        transition_time=NEVER if options.transitioner_flags else tx.now,
+        transitioner_flags=flags,
+        transition_time=NEVER if flags else tx.now,
     )
     tx.emit("job.created", workunit=workunit_id, name=name, app=app_name)
     if assigned is not None:
@@ -223,7 +226,7 @@ def create_work(
             multi=int(multi),
             workunitid=workunit_id,
         )
-    if not options.transitioner_flags:
+    if flags != TransitionerFlags.NONE:
         tx.due(workunit_id)
     return workunit_id
 
@@ -250,8 +253,13 @@ def _check(columns: dict[str, Any]) -> None:
             raise WorkError(f"options.{small}", f"{small} {columns[small]} > {large} {columns[large]}; can't create job")
 
 
-def create_results(tx: Transaction, wu: Record, first_suffix: int, count: int, priority_increase: int = 0) -> list[int]:
+def create_results(
+    tx: Transaction, wu: Record, first_suffix: int, count: int, priority_increase: int = 0, *, offer: bool = True
+) -> list[int]:
     """Add results to a workunit, named NAME_<suffix>; returns their ids.
+
+    Args:
+        offer: let any host have them.
 
     Raises WorkError when the output template has gone, TemplateError when it is wrong.
     """
@@ -282,8 +290,10 @@ def create_results(tx: Transaction, wu: Record, first_suffix: int, count: int, p
         )
         ids.append(result_id)
         tx.emit("result.created", result=result_id, name=name, workunit=wu.id)
-    project.feeder.offer(wu.appid, ids)
+    if offer:
+        project.feeder.offer(wu.appid, ids)
     return ids
+
 
 
 _STATE: Final = select(models.workunit.c.name, models.workunit.c.error_mask).where(models.workunit.c.id == bindparam("id"))

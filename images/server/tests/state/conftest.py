@@ -42,12 +42,15 @@ class Host:
         number = len(world.hosts) + 1
         self.client = simulate.SimulatedHost(user.authenticator, name, ip_addr=f"10.1.0.{number}", **machine)
         self.tasks: dict[str, simulate.Task] = {}
+        self.app_versions = ""
+        """XML of the app versions the client has of its own."""
         world.hosts.append(self)
 
     def rpc(self, seconds: float = 0.0, finished: Sequence[simulate.Finished] = (), **options: Any) -> simulate.Reply:
         """One scheduler RPC."""
         done = list(finished)
         body = self.client.request(seconds, done, **options)
+        body = body.replace(b"<app_versions>\n", b"<app_versions>\n" + self.app_versions.encode())
         reply = self.client.accept(scheduler.handle_request(self.world.project, body, "10.9.9.9"), done)
         self.tasks |= {task.name: task for task in reply.tasks}
         return reply
