@@ -59,10 +59,12 @@ class ServerHandle:
 
     def stop(self) -> None:
         """End it in good order (SIGTERM)."""
+        self.control.up.clear()
         self.container.stop(timeout=10)
 
     def kill(self) -> None:
         """End it without warning (SIGKILL)."""
+        self.control.up.clear()
         self.container.kill()
 
     def start(self, *, within: Deadline | float = containers.START_DEADLINE) -> None:
@@ -70,6 +72,7 @@ class ServerHandle:
         self.container.start()
         self.control.rebase(self._control_url())
         ReadyWhen(self.healthy, "answering on its control port", within).wait_until_ready(_Wrapped(self.container))
+        self.control.up.set()
 
     def restart(self) -> None:
         """Stop and start it."""

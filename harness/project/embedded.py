@@ -47,6 +47,9 @@ class Control:
 
     def __init__(self, base_url: str, token: str) -> None:
         self.base_url = base_url
+        #: cleared while the server is down on purpose: whoever follows it waits instead of giving up
+        self.up = threading.Event()
+        self.up.set()
         self._http = httpx.Client(base_url=base_url, headers={"Authorization": f"Bearer {token}"}, timeout=CONTROL_TIMEOUT, trust_env=False)
 
     def close(self) -> None:
@@ -115,6 +118,9 @@ class EventFollower(threading.Thread):
     def run(self) -> None:
         failures = 0
         while not self._stop.is_set():
+            if not self._control.up.wait(1.0):
+                failures = 0
+                continue
             try:
                 with self._control.stream(f"/projects/{self._project}/events?since={self._seq}&follow=1") as answer:
                     if answer.is_error:
@@ -128,7 +134,7 @@ class EventFollower(threading.Thread):
                             failures = 0
                             self._take(json.loads(line))
             except (httpx.HTTPError, httpx.StreamError, RuntimeError) as error:
-                # The server may be restarting on purpose: a few tries, then every wait is told.
+                # A connection may break; a server that is really gone is told to every wait.
                 failures += 1
                 if failures > 20 and not self._stop.is_set():
                     self._give_up(

@@ -6,6 +6,10 @@ from harness import JobState
 from harness.stack import Stack
 
 
+def _words(page: str) -> str:
+    return page.partition("<main>")[2].partition("</main>")[0]
+
+
 def test_a_forgotten_password_is_answered_by_mail(stack: Stack) -> None:
     account = stack.project.create_account(stack.project.address("ada"), "lovelace 1843", "Ada")
 
@@ -16,7 +20,8 @@ def test_a_forgotten_password_is_answered_by_mail(stack: Stack) -> None:
     mail = stack.mail.wait_for(account.email)
     assert f"{stack.project.master_url}reset_password.php?token=" in mail.text
     assert account.password not in mail.text
-    assert (known.status_code, known.text) == (unknown.status_code, unknown.text), "the page does not tell who has an account"
+    assert known.status_code == unknown.status_code == 200
+    assert _words(known.text) == _words(unknown.text), "the page does not tell who has an account"
     assert len(stack.mail.all()) == 1
 
 
