@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from harness.clock import Clock
 from harness.errors import UsageError
+from harness.waiting import Deadline, wait_until
 
 if TYPE_CHECKING:
     from harness.client import Client
@@ -168,20 +169,24 @@ class StackClock:
         now = self.now()
         return sorted(due for source in self._due for due in source() if due.at > now)
 
-    def skip_to_next(self, what: str = "") -> Due:
-        """Skip to the next thing that would happen by itself (of the kind `what`, if given) and return it.
+    def next_due(self, what: str = "", *, within: Deadline | float = 10.0) -> Due:
+        """The next thing that will happen by itself (of a kind whose name begins with `what`), as soon as there is one."""
 
-        Raises `UsageError` when nothing is due.
-        """
-        due = [one for one in self.due() if one.what.startswith(what)]
-        if not due:
-            raise UsageError(
-                "there is nothing to skip to",
-                thing=what or "the next deadline, backoff or RPC",
-                expected="a result in progress on the server, or a client that waits for something",
-            )
-        self.skip(due[0].at + MARGIN - self.now())
-        return due[0]
+        def announced() -> Due | None:
+            return next((due for due in self.due() if due.what.startswith(what)), None)
+
+        def others() -> str:
+            return "; ".join(str(due) for due in self.due()) or "nothing is due at all"
+
+        return wait_until(
+            announced, f"something to wait for: {what or 'a deadline, a backoff or an RPC'}", within=within, last_state=others
+        )
+
+    def skip_to_next(self, what: str = "", *, within: Deadline | float = 10.0) -> Due:
+        """Skip to what `next_due` gives, and return it. Raises `WaitTimeout` when there is no such thing within (real) seconds."""
+        due = self.next_due(what, within=within)
+        self.skip(due.at + MARGIN - self.now())
+        return due
 
     def skew(self, host: Steered, seconds: float = 0.0, *, drift: float = 1.0) -> None:
         """Make one host's clock differ from the stack's; no arguments: no longer."""

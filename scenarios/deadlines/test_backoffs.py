@@ -5,8 +5,6 @@ import pytest
 from harness import JobState
 from harness.stack import Stack
 from harness.versions import ClientVersion
-from harness.virtual_time import Due
-from harness.waiting import wait_until
 
 HOUR = 3600.0
 
@@ -17,16 +15,10 @@ pytestmark = [pytest.mark.virtual_time(reason="it skips hours"), pytest.mark.pro
 def climb(stack: Stack, what: str, enough: float) -> list[float]:
     """Skip every wait of a kind until one is at least `enough` seconds long; their lengths."""
     waits: list[float] = []
-    last = 0.0
-
-    def announced() -> Due | None:
-        return next((due for due in stack.clock.due() if due.what.startswith(what) and due.at > last), None)
-
     while not waits or waits[-1] < enough:
         assert len(waits) < 20, f"20 waits, and none of {enough:g} s: {waits}"
-        due = wait_until(announced, f"the next {what}", within=10, every=0.03)
+        due = stack.clock.next_due(what)
         waits.append(due.at - stack.clock.now())
-        last = due.at
         if waits[-1] < enough:
             stack.clock.skip_to(due.at + 1)
     return waits

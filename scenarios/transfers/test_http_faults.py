@@ -1,19 +1,206 @@
-"""HTTP that breaks between a client and the server."""
+"""HTTP that breaks between a client and the server, and what the client makes of it."""
+
+import pytest
 
 from harness import JobState
+from harness.jobs import Outcome
 from harness.stack import Stack
+from harness.versions import ClientVersion
+
+pytestmark = [pytest.mark.virtual_time(reason="it skips backoffs"), pytest.mark.project(next_rpc_delay=0)]
+
+HTML = "<html><head><title>Welcome</title></head><body>Please accept the terms of this hotel's network.</body></html>"
 
 
-def test_an_upload_survives_two_server_errors(stack: Stack) -> None:
-    fault = stack.faults.http("upload", status=503, times=2)
+def test_an_upload_survives_two_server_errors(stack: Stack, client_version: ClientVersion) -> None:
+    stack.faults.http("upload", status=503, times=2)
     client = stack.client(attach=True)
     job = stack.project.submit("uppercase", input=b"hello")
+    client.update(stack.project)
 
+    stack.clock.skip_to_next("upload")
+    stack.clock.skip_to_next("upload")
     job.wait_for(JobState.VALIDATED)
 
     assert job.output() == b"HELLO"
-    refused = [event for event in stack.history.find("http.exchange", endpoint="upload") if event.get("status") == 503]
-    assert len(refused) == 2
-    assert stack.history.in_order("fault.injected", "http.exchange", "upload.done", "job.validated")
+    assert len(stack.history.find("http.exchange", endpoint="upload", status=503)) == 2
     assert client.transfers() == ()
-    assert fault.number
+
+
+def test_a_download_survives_two_server_errors(stack: Stack, client_version: ClientVersion) -> None:
+    stack.faults.http("download", status=503, times=2, name="/in_")
+    client = stack.client(attach=True)
+    job = stack.project.submit("uppercase", input=b"hello")
+    client.update(stack.project)
+
+    stack.clock.skip_to_next("download")
+    stack.clock.skip_to_next("download")
+    job.wait_for(JobState.VALIDATED)
+
+    assert job.output() == b"HELLO"
+    assert len(stack.history.find("http.exchange", endpoint="download", status=503)) == 2
+
+
+def test_three_failed_downloads_hold_up_the_projects_others(stack: Stack, client_version: ClientVersion) -> None:
+    fault = stack.faults.http("download", status=503, name="/in_")
+    client = stack.client(attach=True)
+    jobs = stack.project.submit_many("concat", [[f"{number}".encode() for number in range(first, first + 4)] for first in (0, 4)])
+    client.update(stack.project)
+
+    client.wait_message("Backing off")
+    stack.clock.next_due("download")
+    assert max(transfer.project_backoff for transfer in client.transfers()) > 0
+    fault.heal()
+    stack.clock.skip(3600)
+    for job in jobs:
+        job.wait_for(JobState.VALIDATED)
+
+    assert [job.output() for job in jobs] == [b"0123", b"4567"]
+
+
+def test_a_missing_input_file_ends_the_task(stack: Stack, client_version: ClientVersion) -> None:
+    stack.faults.http("download", status=404, name="/in_")
+    client = stack.client(attach=True)
+    job = stack.project.submit("uppercase", input=b"gone", max_error_results=1, max_total_results=1)
+    client.update(stack.project)
+    job.wait_for(JobState.SENT)
+
+    client.wait_message("Giving up on download")
+    stack.clock.skip_to_next("scheduler")
+    job.wait_for(JobState.ERROR)
+
+    assert job.results()[0].outcome is Outcome.CLIENT_ERROR
+    assert "file_xfer_error" in job.results()[0].stderr
+
+
+def test_an_altered_input_file_is_not_computed(stack: Stack, client_version: ClientVersion) -> None:
+    stack.faults.http("download", alter=0, name="/in_")
+    client = stack.client(attach=True)
+    job = stack.project.submit("uppercase", input=b"hello", max_error_results=1, max_total_results=1)
+    client.update(stack.project)
+    job.wait_for(JobState.SENT)
+
+    stack.clock.skip_to_next("scheduler")
+    job.wait_for(JobState.ERROR)
+
+    assert "MD5" in job.results()[0].stderr
+    assert not job.history.find("upload.done")
+
+
+@pytest.mark.parametrize("fault", [{"truncate": 2}, {"cut": 2}, {"wrong_length": 7}, {"reset": True}, {"redirect": "loop"}], ids=str)
+def test_a_download_that_breaks_once_is_tried_again(stack: Stack, fault: dict[str, object]) -> None:
+    stack.faults.http("download", times=1, name="/in_", **fault)  # type: ignore[arg-type]  # one of its keywords each
+    client = stack.client(attach=True)
+    job = stack.project.submit("uppercase", input=b"hello")
+    client.update(stack.project)
+
+    stack.history.wait("http.fault", within=30)
+    if not fault.get("redirect"):
+        stack.clock.skip_to_next("download")
+    job.wait_for(JobState.VALIDATED)
+
+    assert job.output() == b"HELLO"
+
+
+def test_a_download_goes_on_where_it_was_cut_off(stack: Stack, client_version: ClientVersion) -> None:
+    content = bytes(range(65, 91)) * 20_000
+    stack.faults.http("download", cut=200_000, times=1, name="/in_")
+    client = stack.client(attach=True)
+    job = stack.project.submit("uppercase", input=content)
+    client.update(stack.project)
+
+    stack.clock.skip_to_next("download")
+    job.wait_for(JobState.VALIDATED)
+
+    assert job.output() == content
+    last = stack.project.history.find("download.done")[-1]
+    assert str(last.get("range") or "").startswith(("bytes=19", "bytes=20", "19", "20")), f"it went on near the cut: {last}"
+
+
+def test_an_upload_never_goes_back(stack: Stack, client_version: ClientVersion) -> None:
+    content = bytes(range(65, 91)) * 40_000
+    stack.faults.http("upload", cut=300_000, direction="request", times=1)
+    stack.faults.http("upload", cut=200_000, direction="request", times=1, after=1)
+    client = stack.client(attach=True)
+    job = stack.project.submit("uppercase", input=content)
+    client.update(stack.project)
+
+    stack.clock.skip_to_next("upload")
+    stack.clock.skip_to_next("upload", within=20)
+    job.wait_for(JobState.VALIDATED)
+
+    assert job.output() == content
+    done = stack.project.history.find("upload.done")[-1]
+    assert int(str(done.get("offset"))) >= 400_000, f"it went on from what had arrived: {done}"
+
+
+def test_a_lost_scheduler_reply_is_made_up_for(stack: Stack, client_version: ClientVersion) -> None:
+    client = stack.client(attach=True)
+    fault = stack.faults.http("scheduler", lose_reply=True, times=1)
+    job = stack.project.submit("uppercase", input=b"lost")
+    client.update(stack.project)
+    job.wait_for(JobState.SENT)
+    assert client.tasks() == (), "the reply with the task got lost"
+
+    fault.heal()
+    stack.clock.skip_to_next("scheduler")
+    job.wait_for(JobState.VALIDATED)
+
+    assert len(job.results()) == 1, "the same result was sent again"
+
+
+def test_a_lost_acknowledgement_does_not_count_twice(stack: Stack, client_version: ClientVersion) -> None:
+    client = stack.client(attach=True)
+    job = stack.project.submit("uppercase", input=b"twice")
+    stack.faults.http("upload", delay=0.2)
+    client.update(stack.project)
+    job.wait_for(JobState.SENT)
+    fault = stack.faults.http("scheduler", lose_reply=True, times=1)
+    job.wait_for(JobState.VALIDATED)
+    credit = job.result.granted_credit
+
+    fault.heal()
+    stack.clock.skip_to_next("scheduler")
+    client.wait_message("Scheduler request completed")
+    stack.history.wait("http.exchange", within=20, endpoint="scheduler", status=200)
+
+    assert len(job.history.find("job.validated")) == 1
+    assert stack.project.users()[0]["total_credit"] == pytest.approx(credit)
+
+
+def test_a_lost_upload_acknowledgement_is_made_up_for(stack: Stack, client_version: ClientVersion) -> None:
+    stack.faults.http("upload", lose_reply=True, times=1)
+    client = stack.client(attach=True)
+    job = stack.project.submit("uppercase", input=b"arrived")
+    client.update(stack.project)
+
+    stack.clock.skip_to_next("upload")
+    job.wait_for(JobState.VALIDATED)
+
+    assert job.output() == b"ARRIVED"
+
+
+@pytest.mark.parametrize(
+    "fault", [{"replace": HTML}, {"replace": ""}, {"truncate": 120}, {"wrong_length": 50}, {"redirect": "loop"}, {"cut": 100}], ids=str
+)
+def test_a_spoilt_scheduler_reply_is_asked_for_again(stack: Stack, fault: dict[str, object]) -> None:
+    client = stack.client(attach=True)
+    stack.faults.http("scheduler", times=1, **fault)  # type: ignore[arg-type]  # one of its keywords each
+    job = stack.project.submit("uppercase", input=b"hello")
+    client.update(stack.project)
+
+    stack.history.wait("http.fault", within=30)
+    stack.clock.skip_to_next("scheduler")
+    job.wait_for(JobState.VALIDATED)
+
+    assert job.output() == b"HELLO"
+
+
+def test_a_dead_master_page_delays_the_attachment(stack: Stack, client_version: ClientVersion) -> None:
+    stack.faults.http("master", status=500, times=1)
+    client = stack.client()
+    client.attach(stack.project, wait=False)
+
+    stack.history.wait("http.fault", within=30)
+    stack.clock.skip_to_next("scheduler")
+    client.wait_attached(stack.project)
