@@ -4,7 +4,8 @@ URLs of a project P, as the stock server lays them out:
 
 * ``/P/`` master page and web pages, ``/P/*.php`` web RPCs, ``/P/download/...`` files;
 * ``/P_cgi/cgi`` the scheduler, ``/P_cgi/file_upload_handler`` the upload handler;
-* ``/P_ops/`` the admin's pages.
+* ``/P_ops/`` the admin's pages;
+* ``/account_manager/`` an account manager for all projects of the server.
 
 Whatever comes in, an answer goes out: BOINC's own error where it has one, else a short text with an
 HTTP status. Refusals are logged and become events; details of a failure of ours stay in the log.
@@ -17,7 +18,8 @@ import logging
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl
 
-from boinc_server import accounts, download, pages, scheduler, submit
+from boinc_server import account_manager, accounts, download, pages, scheduler, submit
+from boinc_server.account_manager import PROJECT_RPCS, AccountManager
 from boinc_server.body import BodyStream, DisconnectedError
 from boinc_server.download import Exchange, NotServedError
 from boinc_server.upload import UploadHandler
@@ -41,6 +43,7 @@ class PublicApp:
 
     def __init__(self, registry: Registry) -> None:
         self.registry = registry
+        self.account_manager = AccountManager(registry)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -93,6 +96,9 @@ class PublicApp:
             request.project = project
             if await pages.handle_ops(project, request, rest):
                 return
+        if first == account_manager.PATH:
+            await self.manager(request, rest)
+            return
         if request.path == "/":
             await request.reply(pages.overview(self.registry), pages.HTML)
             return
@@ -123,11 +129,21 @@ class PublicApp:
             extra = [(b"content-range", f"bytes */{error.size}".encode())] if error.status == 416 else []
             await request.reply(f"{error.why}\n".encode("utf-8", "replace"), TEXT, error.status, extra)
 
+    async def manager(self, request: Request, name: str) -> None:
+        """The account manager, which stands beside the projects."""
+        if name in {"", "index.php", "get_project_config.php"}:
+            await request.reply(self.account_manager.config().encode(), XML)
+        elif name == "rpc.php":
+            body = await request.body.read_all(limits.MAX_FORM)
+            await request.reply((await self.account_manager.rpc(body)).encode("utf-8", "replace"), XML)
+        else:
+            raise Refused(404, "no such page")
+
     async def page(self, project: Project, request: Request, name: str) -> None:
         """Web RPCs and web pages."""
         if name == "get_project_config.php":
             await request.reply(accounts.project_config(project).encode(), XML)
-        elif name in {"create_account.php", "lookup_account.php"}:
+        elif name in PROJECT_RPCS:
             await self.account_rpc(project, request, name)
         elif name in submit.RPCS:
             await self.check_web(project)
@@ -144,11 +160,10 @@ class PublicApp:
 
     async def account_rpc(self, project: Project, request: Request, name: str) -> None:
         """Account RPCs answer 200 with an ``<error>`` element, as the client's GUIs expect."""
-        handler = accounts.create_account if name.startswith("create") else accounts.lookup_account
         try:
             if project.config.stop_web:
                 raise accounts.AccountError(accounts.ERR_PROJECT_DOWN)
-            text = await handler(project, await request.parameters())
+            text = await PROJECT_RPCS[name](project, await request.parameters())
         except accounts.AccountError as error:
             text = accounts.error_xml(error.number, str(error))
             project.log.warning("%s: %s (%d)", name, error, error.number)
