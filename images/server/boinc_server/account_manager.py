@@ -119,7 +119,8 @@ class AccountManager:
             extra = file.read_text(encoding="utf-8", errors="replace").strip() if file.is_file() else ""
             signature = crypt.sign_text(project.master_url, key)
             parts.append(
-                f"    <account>\n        <url>{escape(project.master_url)}</url>\n        <url_signature>\n{signature}        </url_signature>\n"
+                f"    <account>\n        <url>{escape(project.master_url)}</url>\n"
+                f"        <url_signature>\n{signature}        </url_signature>\n"
                 f"        <authenticator>{user.authenticator}</authenticator>\n{extra}\n    </account>\n"
             )
             project.emit("account.manager", user=user.id)
