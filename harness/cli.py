@@ -56,7 +56,7 @@ def up(clients: int, client_version: str, detach: bool) -> None:
     try:
         stack = Stack(rig, "world", clock=Clock.real(), version=version)
         click.echo("starting the project server ...")
-        project = stack.project
+        project = stack.new_project("world")
         account = project.account()
         click.echo("starting the mail sink ...")
         mails = stack.mail.url

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from rich.console import Console, Group, RenderableType
@@ -14,6 +13,8 @@ from rich.text import Text
 from harness import running
 from harness.errors import HarnessError
 from harness.guirpc import FileTransfer, Result
+from harness.jobs import ServerState
+from harness.project.embedded import Control
 from harness.waiting import Deadline
 
 INTERVAL = 1.0
@@ -65,9 +66,7 @@ def _look_at(stack: running.RunningStack) -> View:
         control = stack.control()
         if control is not None:
             try:
-                view.projects = [
-                    _project(control.call("GET", f"/projects/{one['name']}/results"), one) for one in control.call("GET", "/projects")
-                ]
+                view.projects = [_project(control, str(one["name"])) for one in control.call("GET", "/projects")]
             finally:
                 control.close()
     except HarnessError as error:
@@ -75,15 +74,14 @@ def _look_at(stack: running.RunningStack) -> View:
     return view
 
 
-def _project(results: Iterable[dict[str, int]], project: dict[str, object]) -> ProjectView:
-    states = [result["server_state"] for result in results]
-    hosts = project.get("hosts")
+def _project(control: Control, name: str) -> ProjectView:
+    states = [result["server_state"] for result in control.call("GET", f"/projects/{name}/results")]
     return ProjectView(
-        name=str(project["name"]),
-        unsent=sum(state in (1, 2) for state in states),
-        in_progress=states.count(4),
-        over=states.count(5),
-        hosts=hosts if isinstance(hosts, int) else 0,
+        name=name,
+        unsent=sum(state in (ServerState.INACTIVE, ServerState.UNSENT) for state in states),
+        in_progress=states.count(ServerState.IN_PROGRESS),
+        over=states.count(ServerState.OVER),
+        hosts=len(control.call("GET", f"/projects/{name}/hosts")),
     )
 
 
