@@ -6,6 +6,7 @@ from harness import JobState
 from harness.jobs import Outcome
 from harness.stack import Stack
 from harness.versions import ClientVersion
+from harness.waiting import wait_until
 
 pytestmark = [pytest.mark.virtual_time(reason="it skips backoffs"), pytest.mark.project(next_rpc_delay=0)]
 
@@ -44,7 +45,7 @@ def test_a_download_survives_two_server_errors(stack: Stack, client_version: Cli
 def test_three_failed_downloads_hold_up_the_projects_others(stack: Stack, client_version: ClientVersion) -> None:
     fault = stack.faults.http("download", status=503, name="/in_")
     client = stack.client(attach=True)
-    jobs = stack.project.submit_many("concat", [[f"{number}".encode() for number in range(first, first + 4)] for first in (0, 4)])
+    jobs = stack.project.submit_many("concat", [(f"{number}".encode(), b"!") for number in range(3)])
     client.update(stack.project)
 
     client.wait_message("Backing off")
@@ -55,7 +56,7 @@ def test_three_failed_downloads_hold_up_the_projects_others(stack: Stack, client
     for job in jobs:
         job.wait_for(JobState.VALIDATED)
 
-    assert [job.output() for job in jobs] == [b"0123", b"4567"]
+    assert [job.output() for job in jobs] == [b"0!", b"1!", b"2!"]
 
 
 def test_a_missing_input_file_ends_the_task(stack: Stack, client_version: ClientVersion) -> None:
@@ -73,8 +74,9 @@ def test_a_missing_input_file_ends_the_task(stack: Stack, client_version: Client
     assert "file_xfer_error" in job.results()[0].stderr
 
 
-def test_an_altered_input_file_is_not_computed(stack: Stack, client_version: ClientVersion) -> None:
-    stack.faults.http("download", alter=0, name="/in_")
+@pytest.mark.parametrize("fault", [{"alter": 0}, {"truncate": 2}, {"replace": "HELLO"}, {"replace": ""}], ids=str)
+def test_an_altered_input_file_is_not_computed(stack: Stack, fault: dict[str, object]) -> None:
+    stack.faults.http("download", name="/in_", **fault)  # type: ignore[arg-type]  # one of its keywords each
     client = stack.client(attach=True)
     job = stack.project.submit("uppercase", input=b"hello", max_error_results=1, max_total_results=1)
     client.update(stack.project)
@@ -83,11 +85,11 @@ def test_an_altered_input_file_is_not_computed(stack: Stack, client_version: Cli
     stack.clock.skip_to_next("scheduler")
     job.wait_for(JobState.ERROR)
 
-    assert "MD5" in job.results()[0].stderr
+    assert "file_xfer_error" in job.results()[0].stderr
     assert not job.history.find("upload.done")
 
 
-@pytest.mark.parametrize("fault", [{"truncate": 2}, {"cut": 2}, {"wrong_length": 7}, {"reset": True}, {"redirect": "loop"}], ids=str)
+@pytest.mark.parametrize("fault", [{"cut": 2}, {"wrong_length": 7}, {"reset": True}, {"status": 500}], ids=str)
 def test_a_download_that_breaks_once_is_tried_again(stack: Stack, fault: dict[str, object]) -> None:
     stack.faults.http("download", times=1, name="/in_", **fault)  # type: ignore[arg-type]  # one of its keywords each
     client = stack.client(attach=True)
@@ -95,8 +97,7 @@ def test_a_download_that_breaks_once_is_tried_again(stack: Stack, fault: dict[st
     client.update(stack.project)
 
     stack.history.wait("http.fault", within=30)
-    if not fault.get("redirect"):
-        stack.clock.skip_to_next("download")
+    stack.clock.skip_to_next("download")
     job.wait_for(JobState.VALIDATED)
 
     assert job.output() == b"HELLO"
@@ -114,7 +115,8 @@ def test_a_download_goes_on_where_it_was_cut_off(stack: Stack, client_version: C
 
     assert job.output() == content
     last = stack.project.history.find("download.done")[-1]
-    assert str(last.get("range") or "").startswith(("bytes=19", "bytes=20", "19", "20")), f"it went on near the cut: {last}"
+    first, _ = last.data["range"]  # type: ignore[misc]  # two numbers
+    assert 190_000 <= first <= 200_000, f"it went on near the cut: {last}"
 
 
 def test_an_upload_never_goes_back(stack: Stack, client_version: ClientVersion) -> None:
@@ -152,20 +154,17 @@ def test_a_lost_scheduler_reply_is_made_up_for(stack: Stack, client_version: Cli
 def test_a_lost_acknowledgement_does_not_count_twice(stack: Stack, client_version: ClientVersion) -> None:
     client = stack.client(attach=True)
     job = stack.project.submit("uppercase", input=b"twice")
-    stack.faults.http("upload", delay=0.2)
     client.update(stack.project)
     job.wait_for(JobState.SENT)
-    fault = stack.faults.http("scheduler", lose_reply=True, times=1)
-    job.wait_for(JobState.VALIDATED)
-    credit = job.result.granted_credit
+    stack.faults.http("scheduler", lose_reply=True, times=1)
 
-    fault.heal()
+    job.wait_for(JobState.VALIDATED)
+    client.wait_message("Scheduler request failed")
     stack.clock.skip_to_next("scheduler")
-    client.wait_message("Scheduler request completed")
-    stack.history.wait("http.exchange", within=20, endpoint="scheduler", status=200)
+    wait_until(lambda: client.tasks() == (), "the client hearing of the receipt", within=30)
 
     assert len(job.history.find("job.validated")) == 1
-    assert stack.project.users()[0]["total_credit"] == pytest.approx(credit)
+    assert stack.project.users()[0]["total_credit"] == pytest.approx(job.result.granted_credit)
 
 
 def test_a_lost_upload_acknowledgement_is_made_up_for(stack: Stack, client_version: ClientVersion) -> None:
@@ -180,9 +179,7 @@ def test_a_lost_upload_acknowledgement_is_made_up_for(stack: Stack, client_versi
     assert job.output() == b"ARRIVED"
 
 
-@pytest.mark.parametrize(
-    "fault", [{"replace": HTML}, {"replace": ""}, {"truncate": 120}, {"wrong_length": 50}, {"redirect": "loop"}, {"cut": 100}], ids=str
-)
+@pytest.mark.parametrize("fault", [{"replace": HTML}, {"replace": ""}, {"truncate": 120}, {"wrong_length": 50}, {"cut": 100}], ids=str)
 def test_a_spoilt_scheduler_reply_is_asked_for_again(stack: Stack, fault: dict[str, object]) -> None:
     client = stack.client(attach=True)
     stack.faults.http("scheduler", times=1, **fault)  # type: ignore[arg-type]  # one of its keywords each
@@ -194,6 +191,20 @@ def test_a_spoilt_scheduler_reply_is_asked_for_again(stack: Stack, fault: dict[s
     job.wait_for(JobState.VALIDATED)
 
     assert job.output() == b"HELLO"
+
+
+def test_a_redirect_loop_of_the_scheduler_ends(stack: Stack, client_version: ClientVersion) -> None:
+    client = stack.client(attach=True)
+    fault = stack.faults.http("scheduler", redirect="loop")
+    job = stack.project.submit("uppercase", input=b"round and round")
+    client.update(stack.project)
+
+    client.wait_message("Scheduler request failed")
+    looped = len(stack.history.find("http.fault"))
+    assert 1 < looped < 100, "it followed, and gave up"
+    fault.heal()
+    stack.clock.skip_to_next("scheduler")
+    job.wait_for(JobState.VALIDATED)
 
 
 def test_a_dead_master_page_delays_the_attachment(stack: Stack, client_version: ClientVersion) -> None:

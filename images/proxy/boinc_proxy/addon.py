@@ -64,6 +64,8 @@ class Faults:
     async def response(self, flow: HTTPFlow) -> None:
         rule = self._rule(flow)
         assert flow.response is not None
+        # On a connection that it uses again, libcurl repeats a request quietly after a reset: the fault would not be seen.
+        flow.response.headers["connection"] = "close"
         if rule is not None and rule.direction == "reply" and rule.action not in ("status", "redirect"):
             self.record.keep(self._target(flow).project, flow)
             await self._spoil(flow, rule, flow.response)
