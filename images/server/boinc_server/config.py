@@ -15,6 +15,15 @@ Count = Annotated[int, Field(ge=0, le=2**31 - 1)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
+class ScriptCommands(BaseModel):
+    """The scripts of script_validator, each "NAME KEYWORD...", in the project's bin/."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    init_script: str = ""
+    compare_script: str = ""
+
+
 class ProjectConfig(BaseModel):
     """Options of config.xml; times in (virtual) seconds unless the name says otherwise."""
 
@@ -111,7 +120,11 @@ class ProjectConfig(BaseModel):
     validator: str = "bitwise"
     """The validator of apps that name none: bitwise, trivial ("any result"), or a registered one."""
     validators: dict[str, str] = Field(default_factory=dict)
-    """App name -> validator."""
+    """App name -> validator; also ``python:FILE.py:NAME``, a class in the project's bin/."""
+    script_validators: dict[str, ScriptCommands] = Field(default_factory=dict)
+    """App name -> scripts of script_validator."""
+    assimilators: dict[str, str] = Field(default_factory=dict)
+    """App name -> ``script:NAME KEYWORD...`` (script_assimilator), ``python:FILE.py:NAME`` or a registered one."""
     adaptive_always_replicate: bool = False
 
     # Messages, targeted jobs, batches

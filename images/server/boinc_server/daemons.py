@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import bindparam, func, or_, select, update
 
-from boinc_server import assimilator, file_deleter, models, outputs, transitioner, validator
+from boinc_server import assimilator, file_deleter, models, transitioner, validator
 from boinc_server.database import Transaction
 from boinc_server.job import Job
+from boinc_server.plugins import Pending, PluginError
 from boinc_server.states import NEVER, AssimilateState, FileDeleteState, TransitionerFlags
+from boinc_server.templates import TemplateError
+from boinc_server.work import WorkError
 
 if TYPE_CHECKING:
     from boinc_server.project import Project
@@ -33,6 +35,8 @@ _UNFINISHED: Final = select(_WU.id).where(
 )
 _POSTPONE: Final = update(models.workunit).where(_WU.id == bindparam("_id")).values(transition_time=bindparam("when"))
 _MAX_ROUNDS: Final = 20
+_MAX_ANSWERS: Final = 10_000
+_EXPECTED: Final = (PluginError, assimilator.TryAgainError, WorkError, TemplateError)
 _RETRY: Final = 60
 """Virtual seconds until a workunit is tried again whose handling failed (a broken template, say)."""
 
@@ -45,29 +49,41 @@ class Daemons:
         self._timer: asyncio.TimerHandle | None = None
         self._armed_for = float(NEVER)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._again: list[int] = []
+        self._computing: set[int] = set()
+        """Workunits for which something is being computed off the loop."""
         self._closed = False
 
-    def settle(self, workunits: list[int]) -> None:
-        """Do all that can be done now for these workunits, each in BOINC's order of daemons."""
+    def settle(self, workunits: list[int], attempts: int = 0) -> None:
+        """Do all that can be done now for these workunits, each in BOINC's order of daemons.
+
+        Args:
+            attempts: how often something had to be computed for it already.
+        """
         project = self._project
         if self._closed or project.config.stop_daemons:
             return
         with project.transaction() as tx:
             try:
                 with tx.savepoint():
-                    deletions = [wu for wu in workunits if self._process(tx, wu)]
-            except Exception:
-                # One workunit must not hold up the others: find it, put it off.
+                    deletions = [wu for wu in workunits if wu not in self._computing and self._process(tx, wu)]
+            except Exception as error:  # noqa: BLE001 - one workunit must not hold up the others: find it, put it off
+                self._again = []
                 if len(workunits) > 1:
                     for workunit in workunits:
                         self.settle([workunit])
-                    return
-                project.log.exception("[WU#%d] the daemons failed; next try in %d s", workunits[0], _RETRY)
-                tx.execute(_POSTPONE, {"_id": workunits[0], "when": tx.now + _RETRY})
-                self.schedule(tx.now + _RETRY)
+                elif isinstance(error, Pending):
+                    # Due in the database: a kill while computing only means that it is computed again.
+                    tx.execute(_POSTPONE, {"_id": workunits[0], "when": tx.now})
+                    self._compute(workunits[0], error, attempts)
+                else:
+                    self._put_off(tx, workunits[0], error)
                 return
             for workunit in deletions:
                 tx.after_commit(partial(file_deleter.delete_files, project, workunit))
+            again, self._again = self._again, []
+            for workunit in again:
+                self.settle([workunit])
 
     def _process(self, tx: Transaction, workunit_id: int) -> bool:
         """Run the daemons for one workunit until nothing changes; True when files can be deleted."""
@@ -78,16 +94,17 @@ class Daemons:
         for _ in range(_MAX_ROUNDS):
             transitioner.transition(tx, job)
             if wu.need_validate:
-                large = validator.large_files(tx, job)
-                if large:
-                    self._read_in_thread(workunit_id, large)
-                    break
                 validator.validate(tx, job, validator.validator_for(tx, wu.appid))
                 if wu.transition_time <= tx.now:
                     continue
             if wu.assimilate_state == AssimilateState.READY:
+                if assimilator.has_handler(tx, wu.appid) and wu.was("assimilate_state") != AssimilateState.READY:
+                    # Somebody else's code may fail: what was decided so far shall stand.
+                    self._again.append(workunit_id)
+                    break
                 assimilator.assimilate(tx, job)
-                continue
+                if wu.assimilate_state == AssimilateState.DONE:
+                    continue
             break
         job.save(tx)
         if wu.transition_time < NEVER:
@@ -95,24 +112,56 @@ class Daemons:
         ready = int(FileDeleteState.READY)
         return wu.file_delete_state == ready or any(r.file_delete_state == ready for r in job.results)
 
-    def _read_in_thread(self, workunit_id: int, files: list[Path]) -> None:
-        """Read large outputs off the loop, then come back to this workunit."""
+    def _put_off(self, tx: Transaction, workunit_id: int, error: Exception) -> None:
+        """Something failed (a broken template, a plugin): say so, try again in a virtual minute."""
+        if isinstance(error, _EXPECTED):
+            self._project.log.warning("[WU#%d] %s; next try in %d s", workunit_id, error, _RETRY)
+        else:
+            self._project.log.error("[WU#%d] the daemons failed; next try in %d s", workunit_id, _RETRY, exc_info=error)
+        tx.emit("job.stuck", workunit=workunit_id, why=str(error) or type(error).__name__)
+        tx.execute(_POSTPONE, {"_id": workunit_id, "when": tx.now + _RETRY})
+        self.schedule(tx.now + _RETRY)
 
-        async def read() -> None:
-            for file in files:
-                await asyncio.to_thread(outputs.md5, file)
-            self.settle([workunit_id])
+    def _compute(self, workunit_id: int, pending: Pending, attempts: int) -> None:
+        """Get an answer that takes time off the loop, then come back to this workunit."""
 
+        async def compute() -> None:
+            try:
+                await asyncio.to_thread(pending.work)
+            except Exception as error:  # noqa: BLE001 - whatever a plugin raises
+                self._computing.discard(workunit_id)
+                self._failed(workunit_id, error)
+            else:
+                self._computing.discard(workunit_id)
+                self.settle([workunit_id], attempts + 1)
+
+        if attempts >= _MAX_ANSWERS:
+            self._failed(workunit_id, RuntimeError("a validator or assimilator asks without end"))
+            return
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
-            for file in files:
-                outputs.md5(file)
-            self._project.events.emit("validator.deferred", workunit=workunit_id)
+            # No loop: a tool or a test; after the transaction, as it would be.
+            with self._project.transaction() as tx:
+                tx.after_commit(partial(self._compute_now, workunit_id, pending, attempts))
             return
-        task = loop.create_task(read())
+        self._computing.add(workunit_id)
+        task = loop.create_task(compute())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    def _compute_now(self, workunit_id: int, pending: Pending, attempts: int) -> None:
+        try:
+            pending.work()
+        except Exception as error:  # noqa: BLE001 - whatever a plugin raises
+            self._failed(workunit_id, error)
+        else:
+            self.settle([workunit_id], attempts + 1)
+
+    def _failed(self, workunit_id: int, error: Exception) -> None:
+        if not self._closed:
+            with self._project.transaction() as tx:
+                self._put_off(tx, workunit_id, error)
 
     def run_due(self) -> int:
         """Settle every workunit whose time has come; returns how many there were."""

@@ -63,6 +63,11 @@ class Record:
 
         def __setattr__(self, name: str, value: Any) -> None: ...
 
+    def was(self, name: str) -> Any:
+        """What the database has for a column."""
+        original: dict[str, Any] = self._original
+        return original[name]
+
     def changes(self) -> dict[str, Any]:
         """Columns that differ from what the database has."""
         original: dict[str, Any] = self._original

@@ -19,8 +19,9 @@ from boinc_server.events import EventLog
 from boinc_server.feeder import Feeder
 from boinc_server.mail import Mailer
 from boinc_server.plan_class_spec import PlanClassSpecs
+from boinc_server.plugins import Scripts
 
-DIRECTORIES: Final = ("apps", "templates", "download", "upload", "keys", "log")
+DIRECTORIES: Final = ("apps", "bin", "templates", "download", "upload", "keys", "log")
 
 
 class Project:
@@ -51,6 +52,7 @@ class Project:
         self.mailer = mailer
         self.log = self._make_log()
         self.catalog = Catalog(self)
+        self.scripts = Scripts(self)
         self.feeder = Feeder(self)
         self.daemons = Daemons(self)
         self.closed = False

@@ -133,5 +133,8 @@ class AnonymousPlatform(IntEnum):
 EXIT_ABORTED_BY_PROJECT: Final = 202
 EXIT_ABORTED_VIA_GUI: Final = 203
 
+VAL_RESULT_TRANSIENT_ERROR: Final = 3
+"""Exit status with which a validator script asks to be called again later (sched/validate_util2.h)."""
+
 COBBLESTONE_SCALE: Final = 200 / 86400e9
 """Credit per floating point operation: 200 credits for a day at 1 GFLOPS."""

@@ -6,18 +6,16 @@ Rules: sched/validator.cpp (handle_wu) and sched/validate_util2.cpp (check_set, 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from functools import partial
+from typing import Any, Final, Protocol
 
 from sqlalchemy import bindparam, select
 
-from boinc_server import credit, hav, models
+from boinc_server import credit, hav, models, plugins
 from boinc_server.database import Transaction
 from boinc_server.job import Job, Record, is_success, set_not_needed, set_validate_state
 from boinc_server.outputs import OutputFile, md5, needs_thread, outputs_of
 from boinc_server.states import NEVER, AssimilateState, ErrorMask, Outcome, ServerState, ValidateState
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 RETRY_DELAY: Final = 6 * 3600
 _XML: Final = select(models.result.c.xml_doc_in, models.result.c.stderr_out).where(models.result.c.id == bindparam("id"))
@@ -53,6 +51,8 @@ class BitwiseValidator:
             if file.no_validate:
                 continue
             try:
+                if needs_thread(file.path):
+                    raise plugins.Pending(partial(md5, file.path))
                 sums.append(md5(file.path))
             except FileNotFoundError:
                 if not file.optional:
@@ -89,20 +89,25 @@ def known(name: str) -> bool:
 
 
 def validator_for(tx: Transaction, appid: int) -> Validator:
-    """The validator of an app; an unknown name is an error of the configuration (KeyError)."""
+    """The validator of an app. Raises PluginError when there is none of the configured name."""
     config = tx.project.config
     app = tx.project.catalog.app(appid)
-    return _validators[config.validators.get(app.name if app else "", config.validator)]
+    app_name = app.name if app else ""
+    scripts = config.script_validators.get(app_name)
+    if scripts is not None:
+        return plugins.ScriptValidator(tx.project, scripts.init_script, scripts.compare_script)
+    name = config.validators.get(app_name, config.validator)
+    if name.startswith("python:"):
+        made: Validator = plugins.load_python(tx.project, name.removeprefix("python:"))()
+        return made
+    if name not in _validators:
+        raise plugins.PluginError(f"there is no validator {name!r}; known are {', '.join(sorted(_validators))}")
+    return _validators[name]
 
 
 def files_of(tx: Transaction, result: Record) -> list[OutputFile]:
     row = tx.one(_XML, id=result.id)
     return outputs_of(tx.project, row.xml_doc_in) if row else []
-
-
-def large_files(tx: Transaction, job: Job) -> list[Path]:
-    """Output files that had better be read in a thread before validating."""
-    return [f.path for r in job.results if is_success(r) for f in files_of(tx, r) if needs_thread(f.path)]
 
 
 class _Checked:

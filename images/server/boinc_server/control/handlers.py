@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from boinc_server.project import Project
     from boinc_server.registry import Registry
 
-_TREE_ROOTS: Final = ("apps", "templates")
+_TREE_ROOTS: Final = ("apps", "bin", "buda_apps", "templates")
 _TREE_FILES: Final = frozenset({"plan_class_spec.xml", "project.xml", "gui_urls.xml", "rss_feeds.xml"})
 _HIDDEN: Final = frozenset({"passwd_hash", "login_token"})
 MAX_ROWS: Final = 100_000
