@@ -56,6 +56,8 @@ class Spec:
     uses: Mapping[str, str] = field(default_factory=dict)
     #: parts of the folder that this image has nothing to do with (another target's)
     without: tuple[str, ...] = ()
+    #: other folders below images/ that the context holds as well: name in the context -> folder
+    borrows: Mapping[str, str] = field(default_factory=dict)
     #: built by `./run`; the others when something asks for them
     default: bool = True
 
@@ -73,14 +75,17 @@ SPECS: Mapping[str, Spec] = {
     spec.name: spec
     for spec in (
         Spec("base", bases.SUITES),
-        Spec("apps", ("sid",), without=("vboxwrapper",)),  # the only suite whose static BOINC libraries hold any code
-        Spec("client", bases.SUITES, target="core", without=("vbox",)),
-        Spec("client-vbox", ("sid",), folder="client", target="vbox", default=False),
+        Spec("apps", ("sid",), without=("vboxwrapper", "container_wrapper")),  # the only suite whose static BOINC libraries hold any code
+        Spec("client", bases.SUITES, target="core", without=("vbox", "gui", "podman")),
+        Spec("client-vbox", ("sid",), folder="client", target="vbox", default=False, without=("gui", "podman")),
+        Spec("client-gui", bases.SUITES, folder="client", target="gui", default=False, without=("vbox", "podman")),
+        Spec("client-containers", ("sid",), folder="client", target="containers", without=("vbox", "gui")),
         Spec("server", ("trixie",), uses={"APPS": "apps"}),
         Spec("mail", ("trixie",)),
         Spec("proxy", ("trixie",)),
         Spec("guest", ("trixie",), default=False),
         Spec("vboxwrapper", ("bookworm",), folder="apps/vboxwrapper", default=False),
+        Spec("container-wrapper", ("bookworm",), folder="apps/container_wrapper", borrows={"common": "apps/vboxwrapper/src"}),
     )
 }
 
@@ -126,7 +131,9 @@ def context_files(spec: Spec) -> list[tuple[str, Path]]:
     """The files of an image's build context: (path inside it, path here), sorted. Raises `ImageBuildFailed` without a Dockerfile."""
     if not (spec.context / "Dockerfile").is_file():
         raise ImageBuildFailed("an image has no Dockerfile", thing=f"images/{spec.folder or spec.name}/Dockerfile", expected="that file")
-    return sorted((name, path) for name, path in _walk(spec.context, "") if name.split("/", maxsplit=1)[0] not in spec.without)
+    own = [(name, path) for name, path in _walk(spec.context, "") if name.split("/", maxsplit=1)[0] not in spec.without]
+    borrowed = [pair for inside, folder in spec.borrows.items() for pair in _walk(ROOT / "images" / folder, f"{inside}/")]
+    return sorted(own + borrowed)
 
 
 def _walk(folder: Path, inside: str) -> Iterator[tuple[str, Path]]:
