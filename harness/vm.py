@@ -31,6 +31,8 @@ from harness.waiting import Deadline, wait_until
 
 #: seconds between two looks at a guest's log
 LOOK = 0.2
+#: seconds in which a VM that is starting or stopping has done so
+CHANGES_WITHIN = 30.0
 #: what a piece of a long line ends with (images/guest/README.md)
 CONTINUED = "\x1e"
 
@@ -40,6 +42,8 @@ Console: TypeAlias = "socket_pexpect.SocketSpawn[str]"
 _GUEST_LINE = re.compile(r"^(\d+):(\d\d):(\d\d\.\d+) (?:\S+ )?(?:VMMDev: )?Guest Log: (.*)$")
 _LISTED = re.compile(r'^"(.*)" \{([0-9a-f-]{36})\}$')
 _ERROR_CODE = re.compile(r"\b([A-Z][A-Z0-9_]+) \(0x([0-9a-fA-F]{8})\)")
+#: what VBoxManage says of a VM that is just starting or stopping; the next call fares better
+_CHANGING = ("VBOX_E_VM_ERROR", "VBOX_E_INVALID_OBJECT_STATE", "VBOX_E_INVALID_VM_STATE", "E_ACCESSDENIED")
 _PROGRAMS = ("VBoxHeadless", "VBoxSVC", "VBoxManage", "VBoxXPCOMIPCD", "VBoxNetDHCP", "VBoxNetNAT")
 
 
@@ -255,7 +259,22 @@ class Vm:
 
     def info(self) -> Mapping[str, str]:
         """All that VirtualBox says of it (`showvminfo --machinereadable`)."""
-        return machine_readable(self.box.manage("showvminfo", self.name, "--machinereadable"))
+        found: dict[str, str] = {}
+        last = ""
+
+        def asked() -> bool:
+            nonlocal found, last
+            try:
+                found = machine_readable(self.box.manage("showvminfo", self.name, "--machinereadable"))
+            except VBoxManageFailed as error:
+                if error.error not in _CHANGING:
+                    raise
+                last = error.error
+                return False
+            return True
+
+        wait_until(asked, f"VBoxManage to say something of {self!r}", within=CHANGES_WITHIN, every=LOOK, last_state=lambda: last)
+        return found
 
     @property
     def state(self) -> str:

@@ -25,7 +25,7 @@ printf 'root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\
 printf 'root:x:0:\nnogroup:x:65534:\n' > "$root/etc/group"
 printf '127.0.0.1 localhost boinc-guest\n' > "$root/etc/hosts"
 printf '/bin/sh\n' > "$root/etc/shells"
-python3 "$here/mkinitramfs.py" "$root" | python3 "$here/lz4store.py" > "$work/initramfs"
+python3 "$here/mkinitramfs.py" "$root" > "$work/initramfs"
 
 # --- the boot medium: programs that few jobs need, read when they do
 mkdir -p "$tools/bin" "$tools/lib"

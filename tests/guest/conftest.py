@@ -49,11 +49,12 @@ class GuestVm:
         """Power it off if need be, detach its disks (they are the test's), and forget it."""
         manage = self.host.box.manage
         if self.vm.state not in ("poweroff", "aborted", "saved"):
-            manage("controlvm", self.vm.name, "poweroff")
-            self.vm.wait_state("poweroff", "aborted", within=30)
-        for port in ("1", "2"):
-            manage("storageattach", self.vm.name, "--storagectl", "disks", "--port", port, "--device", "0", "--medium", "none")
+            self.host.run("VBoxManage", "controlvm", self.vm.name, "poweroff", check=False)  # it may just be ending by itself
+            self.vm.wait_state("poweroff", "aborted", within=60)
+        if "disks-1-0" in self.vm.info() and self.vm.info()["disks-1-0"] != "none":
+            manage("storageattach", self.vm.name, "--storagectl", "disks", "--port", "1", "--device", "0", "--medium", "none")
         manage("unregistervm", self.vm.name, "--delete")
+        self.host.run("rm", "-rf", self.shared)
 
 
 class Host:

@@ -145,3 +145,16 @@ def test_what_cannot_be_collected_is_named(tmp_path: Any) -> None:
     assert "9.315 first and last" in (tmp_path / "vm/guest.log").read_text()
     assert len(missing) == 1
     assert missing[0].startswith("screenshot.png of x: VBoxManage in host1 ended with exit code 127")
+
+
+def test_a_vm_that_is_just_changing_is_asked_again() -> None:
+    class Changing(FakeContainer):
+        def exec_run(self, words: list[str]) -> Any:
+            self.calls.append(words[0])
+            if len(self.calls) < 3:
+                return 1, b'VMState="stopping"\nVBoxManage: error: Details: code E_ACCESSDENIED (0x80070005), component SessionMachine\n'
+            return 0, b'VMState="poweroff"\n'
+
+    container = Changing({})
+    assert VirtualBox(cast("Any", container)).vm("x").state == "poweroff"
+    assert len(container.calls) == 3

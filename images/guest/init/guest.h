@@ -49,6 +49,13 @@ void log_output_end(void);
 /* One line of init's own, with its prefix. */
 void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* screen.c: the log's last lines on the text screen */
+void screen_open(void);
+void screen_add(const char *bytes, size_t count);
+void screen_draw(void);
+/* Milliseconds until there is something to draw, as for poll(2): -1 if there is nothing. */
+int screen_wait_ms(void);
+
 /* system.c */
 void mount_kernel_file_systems(void);
 void leave_rootfs(void);

@@ -150,8 +150,10 @@ static void supervise(struct state *state)
                                {state->signals, POLLIN, 0},
                                {state->beats, POLLIN, 0},
                                {state->button, POLLIN, 0}};
-        int wait = -1;
+        int wait = -1, draw;
 
+        if (!screen_wait_ms())
+            screen_draw();
         if (ended)
             wait = (int)((drain_until - uptime()) * 1000) + 1;
         else if (state->kill_at)
@@ -163,6 +165,9 @@ static void supervise(struct state *state)
             state->kill_at = uptime() + TERMINATE_SECONDS;
             continue;
         }
+        draw = screen_wait_ms();
+        if (draw >= 0 && (wait < 0 || draw < wait))
+            wait = draw;
         if (poll(fds, sizeof fds / sizeof *fds, wait) < 0 && errno != EINTR)
             break;
         if (fds[0].revents) {
@@ -211,6 +216,7 @@ static void finish(const struct job *job, int exit_code, const char *reason)
         say("cannot write %s to the shared folder: %s", job->completion_file, strerror(errno));
     if (job->power_off)
         power_off();
+    screen_draw();
     for (;;)
         pause();
 }
@@ -231,12 +237,23 @@ static bool mount_folders(char *names)
     return good;
 }
 
+/* A VM without a serial port has no console: the kernel opened nothing for us. */
+static void open_standard_streams(void)
+{
+    int fd = open("/dev/null", O_RDWR);
+
+    while (fd >= 0 && fd < 3)
+        fd = dup(fd);
+    close(fd);
+}
+
 static void prepare(struct job *job)
 {
     bool good;
 
     leave_rootfs();
     mount_kernel_file_systems();
+    open_standard_streams();
     log_open();
     say("init after %.2f s", uptime());
     if (!mount_shared_folder("shared", SHARED))

@@ -102,6 +102,7 @@ static void send_piece(const char *bytes, size_t count)
         send_ioctl(bytes, count);
     if (serial >= 0)
         send_serial(bytes, count);
+    screen_add(bytes, count - 1);
 }
 
 void log_open(void)
@@ -111,6 +112,7 @@ void log_open(void)
         close(serial);
         serial = -1;
     }
+    screen_open();
     vboxguest = open("/dev/vboxguest", O_RDWR | O_CLOEXEC);
     if (vboxguest < 0)                          /* not in VirtualBox */
         return;

@@ -151,6 +151,7 @@ void power_off(void)
 {
     static const char word[] = "Shutdown";
 
+    screen_draw();
     sync();
     if (!access("/sys/firmware/acpi/tables", F_OK))
         reboot(RB_POWER_OFF);   /* returns only if the platform could not */
