@@ -28,6 +28,7 @@ _REACHED_BY: Final = {
 #: what can no longer come once this has happened
 _RULED_OUT_BY: Final = {"validated": "job.error"}
 _EVERY: Final = 0.05
+_MILESTONES: Final = frozenset({"host.created", "client.started", "result.sent", "task.state", "upload.done", "result.reported"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +44,18 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What became of a claim: the line of the file, whether it held, what was seen, real seconds of waiting."""
+    """What became of a claim: the line of the file, whether it held, what was seen, real seconds of waiting.
+
+    `progress`: the milestones that what it is about had reached. A job that fails for want of a client fails in another way than
+    one whose upload is refused.
+    """
 
     line: int
     text: str
     held: bool
     seen: str
     seconds: float = 0.0
+    progress: frozenset[str] = frozenset()
 
     def __str__(self) -> str:
         return f"line {self.line}: {self.text}: {'held' if self.held else 'did not hold'}; seen: {self.seen}"
@@ -77,6 +83,13 @@ def settle(claim: Claim, line: int, deadline: Deadline) -> Finding:
     except _RuledOut as error:
         return Finding(line, claim.text, held=False, seen=f"{seen}; {error.what}", seconds=began.elapsed)
     return Finding(line, claim.text, held=True, seen=seen, seconds=began.elapsed)
+
+
+def progress(world: ScenarioWorld, expectation: expected.Expectation) -> frozenset[str]:
+    """The milestones that the job of an expectation, or else the whole stack, has reached."""
+    job = getattr(expectation, "job", None)
+    about = world.concerns(job) if job is not None else lambda _event: True
+    return frozenset(event.kind for event in world.stack.history if event.kind in _MILESTONES and about(event))
 
 
 class _RuledOut(HarnessError):

@@ -20,6 +20,8 @@ Record = Mapping[str, Any]
 _LANDMARKS = frozenset({"result.sent", "result.reported", "result.timed_out", "job.validated", "job.error", "http.fault", "upload.failed"})
 #: seconds within which an event of a client belongs to the fault that caused it
 _SAME_MOMENT = 5.0
+#: seconds that it takes to give a new time to a stack
+_SKIP_TAKES = 1.0
 _MOST_ORDER = 12
 _MOST_INPUT = 4000
 
@@ -38,6 +40,7 @@ class _Recorder:
         self._faults: dict[object, str] = {}
         self._count: Counter[tuple[tuple[str, object], ...]] = Counter()
         self._landmark: dict[str, Any] | None = None
+        self._landmarks: list[tuple[float, dict[str, Any]]] = []
         self._used: dict[str, Any] | None = None
         self._document: dict[str, Any] = {"project": {"config": {}}, "clients": [], "jobs": [], "faults": [], "steps": []}
 
@@ -67,6 +70,7 @@ class _Recorder:
         if self._count[key] > 1:
             pattern["count"] = self._count[key]
         self._landmark = pattern
+        self._landmarks.append((float(event["real"]), pattern))
 
     def _job_of(self, event: Record) -> str:
         found = self._jobs.get((event.get("project"), event.get("workunit")))
@@ -98,7 +102,15 @@ class _Recorder:
             case "clock.skipped":
                 seconds = float(event.get("seconds") or 0)
                 if seconds > 0:
-                    self._step(skip=round(seconds))
+                    self._skip(float(event["real"]), round(seconds))
+
+    def _skip(self, moment: float, seconds: int) -> None:
+        """A skip is recorded when everybody has the new time, and what it led to may have been told before."""
+        latest = self._landmark
+        earlier = [pattern for real, pattern in self._landmarks if real < moment - _SKIP_TAKES]
+        self._landmark = earlier[-1] if earlier else None
+        self._step(skip=seconds)
+        self._landmark = latest
 
     def _client_started(self, index: int, event: Record) -> None:
         name = str(event.get("client"))

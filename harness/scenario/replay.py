@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,23 +26,26 @@ from harness.waiting import Deadline
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """How a scenario failed: the kind of error, and the things that were wrong (expectations, invariants, the step)."""
+    """How a scenario failed: the kind of error, and what was wrong (expectations, invariants, the step), each with the milestones
+    that it had reached (see `harness.scenario.checks.Finding`)."""
 
     kind: str
-    what: frozenset[str]
+    wrong: Mapping[str, frozenset[str]]
     message: str = ""
 
     @classmethod
     def of(cls, error: HarnessError) -> Failure:
         if isinstance(error, ScenarioFailed):
-            return cls("expectation", frozenset(finding.text for finding in error.findings), str(error))
+            return cls("expectation", {finding.text: finding.progress for finding in error.findings}, str(error))
         if isinstance(error, InvariantViolated):
-            return cls("invariant", frozenset(violation.invariant for violation in error.violations), str(error))
-        return cls(type(error).__name__, frozenset({error.what}), str(error))
+            return cls("invariant", {violation.invariant: frozenset() for violation in error.violations}, str(error))
+        return cls(type(error).__name__, {error.what: frozenset()}, str(error))
 
     def is_like(self, other: Failure | None) -> bool:
         """Is this the same trouble? One of the wrong things in common is enough: a smaller scenario may have fewer."""
-        return other is not None and self.kind == other.kind and bool(self.what & other.what)
+        if other is None or self.kind != other.kind:
+            return False
+        return any(self.wrong[what] <= other.wrong[what] for what in self.wrong.keys() & other.wrong.keys())
 
 
 def replay(rig: Rig, loaded: LoadedScenario, *, version: ClientVersion = NEWEST) -> Failure | None:
@@ -85,7 +88,7 @@ def reduce_file(
             expected=f"it to fail in one of {tries} tries",
             remedy="give it more: --tries 5",
         )
-    say(f"it fails: {original.kind}: {', '.join(sorted(original.what))}")
+    say(f"it fails: {original.kind}: {', '.join(sorted(original.wrong))}")
 
     def fails(document: dict[str, Any]) -> bool:
         try:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from harness.errors import HarnessError
-from harness.scenario.checks import Claim, Finding, claims, settle
+from harness.scenario.checks import Claim, Finding, claims, progress, settle
+from harness.scenario.expectations import Expectation
 from harness.scenario.loader import LoadedScenario
 from harness.scenario.timeline import Timeline
 from harness.scenario.world import ScenarioWorld
@@ -53,17 +55,17 @@ def run(loaded: LoadedScenario, stack: Stack) -> list[Finding]:
 
 def _settle(world: ScenarioWorld) -> list[Finding]:
     """First what is waited for, then what must have held all the time."""
-    expected: list[tuple[int, int, float, Claim]] = []
+    expected: list[tuple[int, int, Expectation, Claim]] = []
     for index, expectation in enumerate(world.scenario.expect):
         line = world.loaded.line("expect", index)
-        expected.extend((len(expected), line, expectation.within, claim) for claim in claims(world, expectation))
+        expected.extend((len(expected), line, expectation, claim) for claim in claims(world, expectation))
     findings: dict[int, Finding] = {}
     given_up = False
-    for number, line, within, claim in sorted(expected, key=lambda one: one[3].lasting):
+    for number, line, expectation, claim in sorted(expected, key=lambda one: one[3].lasting):
         # One that took its whole time in vain has told enough: the others are looked at once.
-        finding = settle(claim, line, Deadline(0 if given_up else within))
+        finding = settle(claim, line, Deadline(0 if given_up else expectation.within))
         given_up = given_up or not finding.held
-        findings[number] = finding
+        findings[number] = replace(finding, progress=progress(world, expectation))
         kind = "expect.met" if finding.held else "expect.failed"
         world.stack.history.add(kind, "scenario", text=finding.text, seen=finding.seen, line=finding.line)
     return [findings[number] for number in sorted(findings)]
