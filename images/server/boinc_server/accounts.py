@@ -295,7 +295,7 @@ def project_config(project: Project) -> str:
     lines = [
         "<project_config>",
         f"    <name>{escape(project.long_name)}</name>",
-        f"    <master_url>{escape(project.master_url)}</master_url>",
+        f"    <master_url>{escape(config.master_url or project.master_url)}</master_url>",
         f"    <web_rpc_url_base>{escape(project.master_url)}</web_rpc_url_base>",
         f"    <server_version>{SERVER_VERSION}</server_version>",
     ]

@@ -7,9 +7,13 @@ what clients from 7.0 on keep), both made with the former private key.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
-from boinc_server import crypt
+from sqlalchemy import select
+
+from boinc_server import crypt, models
+from boinc_server.wire.names import is_valid_filename
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,6 +21,9 @@ if TYPE_CHECKING:
     from boinc_server.project import Project
     from boinc_server.rpc import Rpc
 
+_FILE_INFO: Final = re.compile(r"<file_info>.*?</file_info>", re.DOTALL)
+_NAME: Final = re.compile(r"<name>\s*([^<\s]+)\s*</name>")
+_SIGNATURE: Final = re.compile(r"<file_signature>.*?</file_signature>", re.DOTALL)
 KEY_CHANGED: Final = "The project has changed its security key.  Please remove and add this project."
 
 
@@ -54,11 +61,10 @@ def _signature_for(directory: Path, old_key: str, *, stripped: bool) -> str | No
 
 
 def change_key(project: Project, *, announce: bool = True) -> None:
-    """Give the project a new code signing key.
+    """Give the project a new code signing key, and sign the app files again with it.
 
-    The signatures of app files have to be renewed by whoever installed them. All former keys get a
-    signature of the newest key, so that a client may have missed any number of changes; their
-    private halves are kept for that in keys/old_private_N.
+    All former keys get a signature of the newest key, so that a client may have missed any number of
+    changes; their private halves are kept for that in keys/old_private_N.
 
     Args:
         announce: False leaves the signatures out, as an admin does who lost the old private key.
@@ -84,3 +90,24 @@ def change_key(project: Project, *, announce: bool = True) -> None:
         (directory / f"signature_stripped_{index}").write_text(crypt.sign_text(text.strip(), key), encoding="ascii")
     keys.save(directory)
     project.keys = keys
+    _sign_again(project)
+    project.emit("project.key_changed", announced=announce)
+
+
+def _sign_again(project: Project) -> None:
+    """Renew the ``<file_signature>`` of every app file. Files that are gone keep the old one."""
+
+    def renew(match: re.Match[str]) -> str:
+        name = _NAME.search(match.group())
+        file = project.path("download", name.group(1)) if name else None
+        if file is None or not is_valid_filename(file.name) or not file.is_file():
+            return match.group()
+        signature = crypt.sign_file(file, project.keys.code_sign)
+        return _SIGNATURE.sub(lambda _: f"<file_signature>\n{signature}</file_signature>", match.group())
+
+    with project.transaction() as tx:
+        for row in tx.all(select(models.app_version.c.id, models.app_version.c.xml_doc)):
+            renewed = _FILE_INFO.sub(renew, row.xml_doc)
+            if renewed != row.xml_doc:
+                tx.update(models.app_version, row.id, xml_doc=renewed)
+    project.catalog.invalidate()

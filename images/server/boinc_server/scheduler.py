@@ -29,7 +29,9 @@ TOO_OLD: Final = "Your BOINC client software is too old.  Please install the cur
 def handle_request(project: Project, body: bytes, remote_addr: str = "") -> bytes:
     """The reply to a scheduler RPC. Never raises for anything the client sent, except WireError 413."""
     config = project.config
-    reply = SchedulerReply(project_name=project.long_name, master_url=project.master_url, nucleus_only=True)
+    # A master_url in the configuration is where clients shall move to; the pages stay where they are.
+    master_url = config.master_url or project.master_url
+    reply = SchedulerReply(project_name=project.long_name, master_url=master_url, nucleus_only=True)
     if config.stop_sched:
         reply.insert_message(MAINTENANCE)
         reply.set_delay(config.maintenance_delay)
@@ -100,14 +102,15 @@ def _serve(rpc: Rpc, weak_auth: bool) -> None:
     config, request = rpc.project.config, rpc.request
     preferences.handle(rpc, weak_auth=weak_auth)
     reports.handle(rpc)
-    if not request.wants_work:
+    requesting_work = _requesting_work(rpc)
+    if not requesting_work:
         rpc.ok_to_send_work = False
     if request.have_other_results_list:
         if rpc.ok_to_send_work and dispatch.resend_lost_results(rpc):
             rpc.ok_to_send_work = False
         if config.send_result_abort:
             send_result_aborts(rpc)
-    if request.wants_work:
+    if requesting_work:
         if not code_sign.send_key(rpc):
             rpc.ok_to_send_work = False
         _check_interval(rpc)
@@ -115,6 +118,14 @@ def _serve(rpc: Rpc, weak_auth: bool) -> None:
             dispatch.send_work(rpc)
     trickles.handle(rpc)
     _extras(rpc)
+
+
+def _requesting_work(rpc: Rpc) -> bool:
+    """Work is asked for, or always wanted: a non-CPU-intensive app has one job on each host."""
+    request = rpc.request
+    if request.wants_work or request.dont_send_work:
+        return request.wants_work
+    return any(app.non_cpu_intensive and not app.deprecated for app in rpc.project.catalog.apps())
 
 
 def _banned(project: Project, request: SchedulerRequest, reply: SchedulerReply) -> bool:

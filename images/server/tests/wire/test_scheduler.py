@@ -522,6 +522,21 @@ def test_a_key_we_never_had_stops_work(ann: Volunteer, registry: Registry) -> No
     assert not reply.tasks
 
 
+def test_app_files_are_signed_again_with_the_new_key(ann: Volunteer) -> None:
+    project = ann.project
+    file = project.path("download", "uppercase_1")
+    file.write_bytes(b"elf")
+    with project.transaction() as tx:
+        xml = row(project, models.app_version, 1).xml_doc
+        old = f"<nbytes>3</nbytes>\n<file_signature>\n{crypt.sign_file(file, project.keys.code_sign)}</file_signature>"
+        tx.execute(update(models.app_version).values(xml_doc=xml.replace("<nbytes>3</nbytes>", old)))
+    code_sign.change_key(project)
+    add_job(project)
+    ann.host.code_sign_key = ""
+    signature = ann.rpc(1.0).files["uppercase_1"].file_signature
+    assert crypt.verify_file(file, signature, project.keys.code_sign.public)
+
+
 def test_an_unannounced_change_stops_work(ann: Volunteer) -> None:
     ann.rpc(1.0)
     code_sign.change_key(ann.project, announce=False)
@@ -606,6 +621,22 @@ def test_resources_without_apps_are_named_but_never_all(ann: Volunteer) -> None:
         tx.execute(update(models.app_version).values(deprecated=1))
     ann.project.catalog.invalidate()
     assert "no_rsc_apps" not in ann.rpc().text
+
+
+def test_a_master_url_that_moves_is_told_to_clients(ann: Volunteer, http: Http) -> None:
+    ann.project.configure({"master_url": "http://new.boinc.test/p/"})
+    assert ann.rpc().values["master_url"] == "http://new.boinc.test/p/"
+    assert "<master_url>http://new.boinc.test/p/</master_url>" in http.get("/p/get_project_config.php").text
+
+
+def test_a_non_cpu_intensive_job_comes_unasked_but_not_against_the_will(ann: Volunteer) -> None:
+    with ann.project.transaction() as tx:
+        tx.execute(update(models.app).values(non_cpu_intensive=1))
+    ann.project.catalog.invalidate()
+    add_job(ann.project)
+    body = ann.host.request().replace(b"<dont_send_work>0<", b"<dont_send_work>1<")
+    assert not simulate.read_reply(ann.http.post(URL, body).content).tasks
+    assert ann.rpc().tasks
 
 
 @pytest.mark.parametrize("flag", ["non_cpu_intensive", "strict_memory_bound"])
