@@ -11,6 +11,7 @@ are those of VBoxManage (`showvminfo --machinereadable`, `list`) and of VBox.log
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import re
 import shlex
@@ -18,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal
 
 import docker.errors
 import paramiko
@@ -36,8 +37,10 @@ CHANGES_WITHIN = 30.0
 #: what a piece of a long line ends with (images/guest/README.md)
 CONTINUED = "\x1e"
 
-#: what `Vm.console` gives
-Console: TypeAlias = "socket_pexpect.SocketSpawn[str]"
+if TYPE_CHECKING:
+    _SocketSpawn = socket_pexpect.SocketSpawn[str]
+else:
+    _SocketSpawn = socket_pexpect.SocketSpawn
 
 _GUEST_LINE = re.compile(r"^(\d+):(\d\d):(\d\d\.\d+) (?:\S+ )?(?:VMMDev: )?Guest Log: (.*)$")
 _LISTED = re.compile(r'^"(.*)" \{([0-9a-f-]{36})\}$')
@@ -175,6 +178,19 @@ def listed_processes(text: str) -> tuple[Process, ...]:
         if pid.isdigit() and program in _PROGRAMS:
             found.append(Process(int(pid), program, command.strip()))
     return tuple(found)
+
+
+class Console(_SocketSpawn):
+    """A serial console, as `pexpect` does consoles: `expect`, `send`, `sendline`, `before`, `after`, all text."""
+
+    def __init__(self, connection: Any, timeout: float) -> None:
+        super().__init__(connection, timeout=timeout, encoding="utf-8", codec_errors="replace")
+        self._text = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def read_nonblocking(self, size: int = 1, timeout: float | None = -1) -> str:
+        """What has come; pexpect 4.9 forgets to decode it for sockets."""
+        data: object = super().read_nonblocking(size, timeout)
+        return self._text.decode(data) if isinstance(data, bytes) else str(data)
 
 
 class VirtualBox:
@@ -385,7 +401,7 @@ class Vm:
             made = api.exec_create(self.box.container.id, ["socat", "-,raw,echo=0", f"UNIX-CONNECT:{path}"], stdin=True, tty=True)
             stream: Any = api.exec_start(made["Id"], tty=True, socket=True)
         raw = getattr(stream, "_sock", stream)
-        spawned = socket_pexpect.SocketSpawn(raw, timeout=timeout, encoding="utf-8", codec_errors="replace")
+        spawned = Console(raw, timeout)
         try:
             yield spawned
         finally:
