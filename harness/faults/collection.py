@@ -12,13 +12,14 @@ from harness.faults.http import HttpFaults
 from harness.faults.network import NetworkFaults
 from harness.faults.processes import ProcessFaults
 from harness.faults.storage import StorageFaults
+from harness.faults.vbox import VirtualizationFaults
 
 if TYPE_CHECKING:
     from harness.client import Client
     from harness.stack import Stack
 
 
-class Faults(ProcessFaults, NetworkFaults, StorageFaults, HttpFaults):
+class Faults(ProcessFaults, NetworkFaults, StorageFaults, HttpFaults, VirtualizationFaults):
     """All faults a scenario may ask for, and those that are in force. Iterating gives every fault so far, oldest first."""
 
     def __init__(self, stack: Stack) -> None:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from harness import containers
+from harness import containers, engine
 from harness.errors import HarnessError, UsageError
 from harness.faults.base import Fault
 
@@ -163,7 +163,8 @@ class VBoxFaults:
         self.rules = list(rules)
         content = "".join(rule.line() + "\n" for rule in self.rules).encode()
         containers.write_file(self.container, FAULTS_FILE + ".new", content, owner=USER_ID)
-        code, output = self.container.exec_run(["mv", "-f", FAULTS_FILE + ".new", FAULTS_FILE])
+        with engine.guard(f"writing the faults of {self.container.name}"):
+            code, output = self.container.exec_run(["mv", "-f", FAULTS_FILE + ".new", FAULTS_FILE])
         if code:
             raise HarnessError("the faults file cannot be written", thing=f"{FAULTS_FILE} of {self.container.name}", details=str(output))
 
@@ -179,7 +180,8 @@ class VBoxFaults:
         """The calls (their words) that a rule has met so far, in order."""
         marks = f"{FAULTS_FILE}.{rule.id}."
         script = f'n=1; while [ -e "{marks}$n" ]; do cat "{marks}$n"; echo; n=$((n + 1)); done'
-        code, output = self.container.exec_run(["sh", "-c", script])
+        with engine.guard(f"reading the faults of {self.container.name}"):
+            code, output = self.container.exec_run(["sh", "-c", script])
         text = output.decode("utf-8", "replace") if isinstance(output, bytes) else ""
         if code:
             raise HarnessError("the marks of a fault cannot be read", thing=f"{rule.id} in {self.container.name}", details=text)
