@@ -190,9 +190,7 @@ class Client:
     def redirect(self, address: str) -> None:
         """Let the running client's HTTP go to another address than it asks for, from its next conversation on."""
         rpc = self.rpc()
-        # a conversation that is cut off would count as an error of the project's
-        rpc.set_network_mode(RunMode.NEVER, 3600.0)
-        self._wait(self._is_silent, "an end of its conversations", CLIENT_DEADLINE)
+        self._wait(self._hush, "a pause in its conversations", CLIENT_DEADLINE)
         nat = f"iptables -t nat -A OUTPUT -p tcp --dport 80 -j DNAT --to-destination {address}:80"
         # connections that the client keeps open for later would go on as they are
         containers.run_in_network_of(self.container, f"{nat} && ss -K dport = :80")
@@ -206,6 +204,16 @@ class Client:
             )
             engine.connect().networks.get(self.network).disconnect(self.container, force=True)
         self.network = network
+
+    def _hush(self) -> bool:
+        """Forbid new conversations, unless one is going on: cut off, it would count as an error of the project's."""
+        if not self._is_silent():
+            return False
+        self.rpc().set_network_mode(RunMode.NEVER, 3600.0)
+        if self._is_silent():
+            return True
+        self.rpc().set_network_mode(RunMode.RESTORE)  # without the network it would not even hear the answer
+        return False
 
     def _is_silent(self) -> bool:
         """Does the client talk to no project just now?"""

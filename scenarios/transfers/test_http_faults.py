@@ -3,14 +3,26 @@
 import pytest
 
 from harness import JobState
-from harness.jobs import Outcome
+from harness.jobs import Job, Outcome
 from harness.stack import Stack
 from harness.versions import ClientVersion
-from harness.waiting import wait_until
+from harness.waiting import WaitTimeout, wait_until
 
 pytestmark = [pytest.mark.virtual_time(reason="it skips backoffs"), pytest.mark.project(next_rpc_delay=0)]
 
 HTML = "<html><head><title>Welcome</title></head><body>Please accept the terms of this hotel's network.</body></html>"
+
+
+def skip_until_validated(stack: Stack, job: Job) -> None:
+    """Let ten minutes pass again and again until the job is done: how long the client waits is not the point."""
+    for _ in range(10):
+        try:
+            job.wait_for(JobState.VALIDATED, within=2)
+        except WaitTimeout:
+            stack.clock.skip(600)
+        else:
+            return
+    job.wait_for(JobState.VALIDATED)
 
 
 def test_an_upload_survives_two_server_errors(stack: Stack, client_version: ClientVersion) -> None:
@@ -115,8 +127,7 @@ def test_a_download_goes_on_where_it_was_cut_off(stack: Stack, client_version: C
 
     assert job.output() == content
     last = stack.project.history.find("download.done")[-1]
-    first, _ = last.data["range"]  # type: ignore[misc]  # two numbers
-    assert 190_000 <= first <= 200_000, f"it went on near the cut: {last}"
+    assert last.data["range"] == [195_000, len(content)], "it drops the last 5000 bytes, which may be an error page"
 
 
 def test_an_upload_never_goes_back(stack: Stack, client_version: ClientVersion) -> None:
@@ -159,7 +170,6 @@ def test_a_lost_acknowledgement_does_not_count_twice(stack: Stack, client_versio
     stack.faults.http("scheduler", lose_reply=True, times=1)
 
     job.wait_for(JobState.VALIDATED)
-    client.wait_message("Scheduler request failed")
     stack.clock.skip_to_next("scheduler")
     wait_until(lambda: client.tasks() == (), "the client hearing of the receipt", within=30)
 
@@ -187,8 +197,7 @@ def test_a_spoilt_scheduler_reply_is_asked_for_again(stack: Stack, fault: dict[s
     client.update(stack.project)
 
     stack.history.wait("http.fault", within=30)
-    stack.clock.skip_to_next("scheduler")
-    job.wait_for(JobState.VALIDATED)
+    skip_until_validated(stack, job)
 
     assert job.output() == b"HELLO"
 
@@ -199,7 +208,7 @@ def test_a_redirect_loop_of_the_scheduler_ends(stack: Stack, client_version: Cli
     job = stack.project.submit("uppercase", input=b"round and round")
     client.update(stack.project)
 
-    client.wait_message("Scheduler request failed")
+    client.wait_message("redirect")
     looped = len(stack.history.find("http.fault"))
     assert 1 < looped < 100, "it followed, and gave up"
     fault.heal()
