@@ -170,7 +170,7 @@ class _Recorder:
         fault = _fault(event, self._job_of({"result": event.get("target")}))
         if fault is None:
             return
-        name = f"fault{len(self._faults) + 1}"
+        name = f"fault{len(self._document['faults']) + 1}"
         self._faults[event.get("number")] = name
         immediate = not self._document["clients"] and "http" in fault
         self._document["faults"].append({"name": name, **fault} if immediate else {"name": name, "start": False, **fault})
