@@ -58,7 +58,7 @@ class HttpFaults:
         redirect      likewise, HTTP 302 to this location; "loop": to itself
         reset         the connection is reset before the server sees the request
         lose_reply    the connection is reset when the server has answered
-        cut           the body ends after so many bytes, with a reset; direction "request" or "reply" (default)
+        cut           the body ends after so many bytes, with a reset; direction "request" (the client gets a 502) or "reply" (default)
         truncate      the body is so many bytes long, and its Content-Length says so, too
         alter         the lowest bit of the body's byte at this offset is flipped (negative: from the end)
         replace       another body

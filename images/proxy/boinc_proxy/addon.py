@@ -82,7 +82,7 @@ class Faults:
             case "delay":
                 await asyncio.sleep(float(rule.value))
             case "reset":
-                wire.reset(flow, server_too=rule.direction == "request")
+                wire.reset(flow, server=rule.direction == "request")
                 flow.kill()
             case "truncate":
                 message.raw_content = body[: int(rule.value)]
@@ -106,7 +106,7 @@ class Faults:
             return b""
         if len(data) >= left:
             # what is returned here is written to the server only afterwards: break the connection a little later
-            asyncio.get_running_loop().call_later(0.05, lambda: wire.reset(flow, server_too=True))
+            asyncio.get_running_loop().call_later(0.05, lambda: wire.reset(flow, client=False, server=True))
         return data[:left]
 
     # --- record

@@ -19,7 +19,7 @@ DIRECTIONS = ("request", "reply")
 ACTIONS: dict[str, tuple[str, ...]] = {
     "status": ("reply",),  # answer with this HTTP status instead of asking the server
     "reset": ("request", "reply"),  # reset the connection: before the server sees the request, or after it has answered
-    "cut": ("request", "reply"),  # pass on this many bytes of the body, then reset
+    "cut": ("request", "reply"),  # pass on this many bytes of the body, then reset (a client whose request is cut gets a 502)
     "truncate": ("request", "reply"),  # only this many bytes of the body, with a Content-Length that agrees
     "alter": ("request", "reply"),  # flip a bit of the body's byte at this offset (negative: from the end)
     "replace": ("request", "reply"),  # this text instead of the body

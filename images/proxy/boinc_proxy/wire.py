@@ -26,9 +26,9 @@ def _writer(flow: HTTPFlow, connection: Connection) -> asyncio.StreamWriter | No
     return io.writer if io else None
 
 
-def reset(flow: HTTPFlow, *, server_too: bool = False) -> None:
-    """Reset the client's connection (RST, as a crashed peer does), and with `server_too` drop the server's."""
-    for connection in [flow.client_conn, *([flow.server_conn] if server_too else [])]:
+def reset(flow: HTTPFlow, *, client: bool = True, server: bool = False) -> None:
+    """Reset (RST, as a crashed peer does) the client's connection, the server's, or both. Without the server's, mitmproxy answers 502."""
+    for connection in [*([flow.client_conn] if client else []), *([flow.server_conn] if server else [])]:
         writer = _writer(flow, connection)
         if writer is None:
             continue
