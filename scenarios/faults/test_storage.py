@@ -1,0 +1,67 @@
+"""Data directories that are full, read-only or damaged."""
+
+import pytest
+
+from harness import JobState
+from harness.stack import Stack
+from harness.versions import ClientVersion
+
+pytestmark = pytest.mark.virtual_time(reason="it skips backoffs")
+
+
+@pytest.mark.parametrize("how", ["empty", "truncate", "garbage", "remove"])
+def test_a_damaged_state_file_costs_no_job(stack: Stack, how: str) -> None:
+    client = stack.client(attach=True)
+    job = stack.project.submit("sleeper", command_line="60 5", max_total_results=5)
+    client.wait_task(active_state="EXECUTING")
+    client.wait_saved(job)
+
+    with stack.faults.kill(client):
+        stack.faults.damage(client, "client_state.xml", how)
+    client.update(stack.project)
+    job.wait_for(JobState.VALIDATED)
+
+    assert len(stack.project.hosts()) == 1, "it is the same host to the project"
+
+
+def test_both_state_files_lost_means_the_results_are_sent_again(stack: Stack, client_version: ClientVersion) -> None:
+    client = stack.client(attach=True)
+    job = stack.project.submit("sleeper", command_line="60 5", max_total_results=5)
+    client.wait_task(active_state="EXECUTING")
+    client.wait_saved(job)
+
+    with stack.faults.kill(client):
+        for name in ("client_state.xml", "client_state_prev.xml"):
+            stack.faults.damage(client, name, "garbage")
+    job.wait_for(JobState.VALIDATED)
+
+    assert len(job.results()) == 1, "the server knew the host by its cross-project id and sent the same result again"
+
+
+def test_a_damaged_checkpoint_means_starting_again(stack: Stack, client_version: ClientVersion) -> None:
+    client = stack.client(attach=True)
+    job = stack.project.submit("sleeper", command_line="60 5", max_total_results=5, max_error_results=3)
+    client.wait_task(active_state="EXECUTING")
+    client.wait_saved(job)
+    client.wait_checkpoint(job)
+
+    with stack.faults.kill(client):
+        stack.faults.damage(client, "slots/0/checkpoint", "garbage")
+    job.wait_for(JobState.VALIDATED)
+
+    assert "damaged" in job.result.stderr
+
+
+def test_a_full_disk_stops_downloads_until_there_is_room(stack: Stack, client_version: ClientVersion) -> None:
+    client = stack.client(attach=True, disk_mb=48, preferences={"disk_min_free_gb": 0, "disk_max_used_pct": 100})
+    fault = stack.faults.fill_disk(client)
+    job = stack.project.submit("uppercase", input=b"x" * 2_000_000, rsc_disk_bound=10_000_000)
+    client.update(stack.project)
+
+    stack.history.wait("rpc.scheduler", within=20, project=stack.project.name)
+    assert not job.history.find("job.validated")
+    fault.heal()
+    for _ in range(5):
+        stack.clock.skip(3600)
+        client.update(stack.project)
+    job.wait_for(JobState.VALIDATED)
