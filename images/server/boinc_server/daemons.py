@@ -10,7 +10,7 @@ import asyncio
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import bindparam, func, or_, select, update
+from sqlalchemy import bindparam, func, select, union, update
 
 from boinc_server import assimilator, file_deleter, models, transitioner, validator
 from boinc_server.database import Transaction
@@ -26,15 +26,15 @@ if TYPE_CHECKING:
 _WU: Final = models.workunit.c
 _NEXT: Final = select(func.min(_WU.transition_time))
 _DUE: Final = select(_WU.id).where(_WU.transition_time < bindparam("now")).order_by(_WU.transition_time).limit(1000)
-_UNFINISHED: Final = select(_WU.id).where(
-    or_(
-        _WU.need_validate > 0,
-        _WU.assimilate_state == int(AssimilateState.READY),
-        _WU.file_delete_state == int(FileDeleteState.READY),
-    )
+_UNFINISHED: Final = union(
+    select(_WU.id).where(models.TO_VALIDATE),
+    select(_WU.id).where(models.TO_ASSIMILATE),
+    select(_WU.id).where(_WU.file_delete_state == int(FileDeleteState.READY)),
 )
 _POSTPONE: Final = update(models.workunit).where(_WU.id == bindparam("_id")).values(transition_time=bindparam("when"))
 _MAX_ROUNDS: Final = 20
+_DELETE_AFTER: Final = 0.02
+"""Wall seconds for which finished jobs gather until their files are deleted."""
 _MAX_ANSWERS: Final = 10_000
 _EXPECTED: Final = (PluginError, assimilator.TryAgainError, WorkError, TemplateError)
 _RETRY: Final = 60
@@ -50,6 +50,8 @@ class Daemons:
         self._armed_for = float(NEVER)
         self._tasks: set[asyncio.Task[None]] = set()
         self._again: list[int] = []
+        self._deletions: list[int] = []
+        self._deleting: asyncio.TimerHandle | None = None
         self._computing: set[int] = set()
         """Workunits for which something is being computed off the loop."""
         self._closed = False
@@ -79,8 +81,8 @@ class Daemons:
                 else:
                     self._put_off(tx, workunits[0], error)
                 return
-            for workunit in deletions:
-                tx.after_commit(partial(file_deleter.delete_files, project, workunit))
+            if deletions:
+                tx.after_commit(partial(self._delete_later, deletions))
             again, self._again = self._again, []
             for workunit in again:
                 self.settle([workunit])
@@ -111,6 +113,24 @@ class Daemons:
             self.schedule(wu.transition_time)
         ready = int(FileDeleteState.READY)
         return wu.file_delete_state == ready or any(r.file_delete_state == ready for r in job.results)
+
+    def _delete_later(self, workunits: list[int]) -> None:
+        """Delete files soon, those of several jobs in one transaction."""
+        self._deletions += workunits
+        if self._deleting is not None:
+            return
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            self._delete()
+            return
+        self._deleting = loop.call_later(_DELETE_AFTER, self._delete)
+
+    def _delete(self) -> None:
+        self._deleting = None
+        workunits, self._deletions = self._deletions, []
+        if not self._closed:
+            file_deleter.delete_files(self._project, workunits)
 
     def _put_off(self, tx: Transaction, workunit_id: int, error: Exception) -> None:
         """Something failed (a broken template, a plugin): say so, try again in a virtual minute."""
@@ -223,5 +243,7 @@ class Daemons:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        if self._deleting is not None:
+            self._deleting.cancel()
         for task in self._tasks:
             task.cancel()

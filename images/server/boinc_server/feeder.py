@@ -18,7 +18,6 @@ from sqlalchemy import bindparam, select
 from boinc_server import models
 from boinc_server.database import AnyRow, Transaction
 from boinc_server.job import Record
-from boinc_server.states import ServerState
 
 if TYPE_CHECKING:
     from boinc_server.project import Project
@@ -53,12 +52,11 @@ _COLUMNS: Final = (
     _W.keywords,
     _W.error_mask,
 )
-_UNSENT: Final = _R.server_state == int(ServerState.UNSENT)
 _BASE: Final = select(*_COLUMNS).join_from(models.result, models.workunit, _R.workunitid == _W.id)
 _OF_APP: Final = (
-    _BASE.where(_UNSENT, _R.appid == bindparam("appid")).order_by(_R.priority.desc(), _R.id).limit(bindparam("count"))
+    _BASE.where(models.UNSENT, _R.appid == bindparam("appid")).order_by(_R.priority.desc(), _R.id).limit(bindparam("count"))
 )
-_BY_ID: Final = _BASE.where(_UNSENT, _R.id.in_(bindparam("ids", expanding=True)))
+_BY_ID: Final = _BASE.where(models.UNSENT, _R.id.in_(bindparam("ids", expanding=True)))
 ONE: Final = _BASE.where(_R.id == bindparam("id"))
 
 

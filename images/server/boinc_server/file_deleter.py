@@ -68,17 +68,18 @@ def _unlink_all(project: Project, names: list[str], *, upload: bool) -> bool:
     return not failed
 
 
-def delete_files(project: Project, workunit_id: int) -> None:
-    """Delete what is READY of a workunit and its results, and record it."""
+def delete_files(project: Project, workunits: list[int]) -> None:
+    """Delete what is READY of some workunits and their results, and record it."""
     if project.config.dont_delete_files:
         return
     with project.transaction() as tx:
-        for result in tx.all(_RESULTS, id=workunit_id):
-            ok = _unlink_all(project, deletable(result.xml_doc_in), upload=True)
-            tx.update(models.result, result.id, file_delete_state=int(FileDeleteState.DONE if ok else FileDeleteState.ERROR))
-        wu = tx.one(_WORKUNIT, id=workunit_id)
-        if wu is not None and "nodelete" not in wu.name:
-            ok = _unlink_all(project, deletable(wu.xml_doc), upload=False)
-            state = int(FileDeleteState.DONE if ok else FileDeleteState.ERROR)
-            tx.update(models.workunit, workunit_id, file_delete_state=state, mod_time=tx.now)
-            tx.emit("job.files_deleted", workunit=workunit_id, name=wu.name)
+        for workunit_id in workunits:
+            for result in tx.all(_RESULTS, id=workunit_id):
+                ok = _unlink_all(project, deletable(result.xml_doc_in), upload=True)
+                tx.update(models.result, result.id, file_delete_state=int(FileDeleteState.DONE if ok else FileDeleteState.ERROR))
+            wu = tx.one(_WORKUNIT, id=workunit_id)
+            if wu is not None and "nodelete" not in wu.name:
+                ok = _unlink_all(project, deletable(wu.xml_doc), upload=False)
+                state = int(FileDeleteState.DONE if ok else FileDeleteState.ERROR)
+                tx.update(models.workunit, workunit_id, file_delete_state=state, mod_time=tx.now)
+                tx.emit("job.files_deleted", workunit=workunit_id, name=wu.name)

@@ -10,6 +10,13 @@ from sqlalchemy import BigInteger, Column, Float, Index, Integer, MetaData, Smal
 
 metadata = MetaData()
 
+# Partial indexes hold the few rows that wait for something. SQLite only uses them for a query that has
+# their condition literally in it, not as a parameter: see the texts below.
+UNSENT = text("result.server_state = 2")
+OUTPUTS_TO_DELETE = text("result.file_delete_state = 1")
+TO_VALIDATE = text("workunit.need_validate > 0")
+TO_ASSIMILATE = text("workunit.assimilate_state = 1")
+
 BLOB_SIZE = 65536
 """Bytes the stock scheduler has for one XML blob; longer texts are cut or refused."""
 
@@ -243,7 +250,7 @@ workunit = _table(
     Index("wu_val", "need_validate", "appid", sqlite_where=text("need_validate > 0")),
     Index("wu_assim", "assimilate_state", "appid", sqlite_where=text("assimilate_state = 1")),
     Index("wu_filedel", "file_delete_state", "mod_time"),
-    Index("wu_batch", "batch", sqlite_where=text("batch > 0")),
+    Index("wu_batch", "batch"),
 )
 
 result = _table(
@@ -286,8 +293,7 @@ result = _table(
     _float("peak_swap_size"),
     _float("peak_disk_usage"),
     Index("res_wuid", "workunitid"),
-    Index("res_hostid", "hostid", "server_state", sqlite_where=text("hostid > 0")),
-    Index("res_filedel", "file_delete_state", sqlite_where=text("file_delete_state = 1")),
+    Index("res_hostid", "hostid", "server_state"),
 )
 
 host_app_version = _table(

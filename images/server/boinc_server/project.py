@@ -141,7 +141,11 @@ class Project:
             raise
         self.events.append(tx.events)
         for hook in tx.hooks:
-            hook()
+            try:
+                hook()
+            except Exception:
+                # What is committed stays; the caller's own work is done.
+                self.log.exception("something after a commit failed")
         if tx.due_workunits:
             self.daemons.settle(list(tx.due_workunits))
 

@@ -90,6 +90,7 @@ def test_a_job_from_nothing_to_its_rows(control, project):
     assert control("GET", f"/projects/p/results/{result['id']}/outputs/out").status_code == 404
     cancelled = control("POST", f"/projects/p/workunits/{wu['id']}/cancel").json()
     assert cancelled["error_mask"] & 16
+    control.runner.run(asyncio.sleep(0.1))
     kinds = [json.loads(line)["kind"] for line in control("GET", "/projects/p/events").text.splitlines()]
     assert kinds == [
         "job.created",
