@@ -139,13 +139,15 @@ def start(data: Path, base: str, port: int) -> subprocess.Popen[bytes]:
         "BOINC_CONTROL_TOKEN": "token",
         "PYTHONPATH": str(PACKAGE),
     }
-    process = subprocess.Popen([sys.executable, "-m", "boinc_server"], env=environment, stderr=subprocess.DEVNULL)
+    log = data / "server.stderr"
+    with log.open("ab") as stderr:
+        process = subprocess.Popen([sys.executable, "-m", "boinc_server"], env=environment, stderr=stderr)
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         try:
             socket.create_connection(("127.0.0.1", port), timeout=1).close()
         except OSError:
-            assert process.poll() is None, f"the server ended with {process.returncode}"
+            assert process.poll() is None, f"the server ended with {process.returncode}: {log.read_text()[-2000:]}"
             time.sleep(0.02)
         else:
             return process
