@@ -86,6 +86,7 @@ class _Builder:
         self._virtual0 = min((float(record["virtual"]) for record in records), default=0.0)
         self._clients = _clients(records)
         self._tasks = _tasks(records)
+        self._fault_rows = _fault_rows(records)
         self._lanes = self._make_lanes()
 
     def _make_lanes(self) -> dict[str, int]:
@@ -97,6 +98,7 @@ class _Builder:
             order.append(("scenario", Lane("scenario", "scenario")))
         if kinds & {"fault", "clock"} or "http.fault" in {record["kind"] for record in self._records}:
             order.append(("faults", Lane("faults", "faults")))
+            order.extend((f"faults:{row}", Lane("", "faults")) for row in range(1, max(self._fault_rows.values(), default=0) + 1))
         if "server" in sources:
             order.append(("server", Lane("server", "server", self._logs.get("server", ""))))
         for client in self._clients:
@@ -151,7 +153,8 @@ class _Builder:
         kind, source = str(record["kind"]), str(record["source"])
         family = kind.partition(".")[0]
         if family in ("fault", "clock") or kind == "http.fault":
-            return self._lanes["faults"]
+            row = self._fault_rows.get(record.get("number"), 0)
+            return self._lanes[f"faults:{row}" if row else "faults"]
         if family in ("mail", "http"):
             return self._lanes[family]
         if source in ("scenario", "invariants"):
@@ -169,18 +172,19 @@ class _Bars:
 
     def __init__(self, lanes: Mapping[str, int]) -> None:
         self._lanes = lanes
-        self._open: dict[object, list[Any]] = {}
+        self._open: dict[tuple[object, ...], list[Any]] = {}
         self._bars: list[list[Any]] = []
 
     def see(self, record: Record, lane: int, now: tuple[int, int]) -> None:
         kind = record["kind"]
         if kind == "task.state":
             style = _BARS.get(str(record.get("active_state"))) or _BARS.get(str(record.get("state")))
-            self._end(("task", lane), now)
+            key = ("task", record.get("client"), lane)
+            self._end(key, now)
             if style is not None:
-                self._begin(("task", lane), lane, now, *style)
+                self._begin(key, lane, now, *style)
         elif kind == "client.stopped":
-            for key in [key for key in self._open if isinstance(key, tuple) and key[0] == "task"]:
+            for key in [key for key in self._open if key[:2] == ("task", record.get("client"))]:
                 self._end(key, now)
         elif kind == "fault.injected":
             name = f"{record.get('fault') or 'fault'} {record.get('target') or ''}"
@@ -188,10 +192,10 @@ class _Bars:
         elif kind == "fault.healed":
             self._end(("fault", record.get("number")), now)
 
-    def _begin(self, key: object, lane: int, now: tuple[int, int], style: str, text: str) -> None:
+    def _begin(self, key: tuple[object, ...], lane: int, now: tuple[int, int], style: str, text: str) -> None:
         self._open[key] = [lane, now, None, style, text]
 
-    def _end(self, key: object, now: tuple[int, int]) -> None:
+    def _end(self, key: tuple[object, ...], now: tuple[int, int]) -> None:
         bar = self._open.pop(key, None)
         if bar is not None:
             bar[2] = now
@@ -203,8 +207,23 @@ class _Bars:
 
 
 def _clients(records: Sequence[Record]) -> list[str]:
-    found = [str(record["client"]) for record in records if record["kind"] in ("client.started", "client.message") and record.get("client")]
-    return list(dict.fromkeys(found))
+    return sorted(
+        {str(record["client"]) for record in records if record["kind"] in ("client.started", "client.message") and record.get("client")}
+    )
+
+
+def _fault_rows(records: Sequence[Record]) -> dict[object, int]:
+    """Number of a fault -> the row it is drawn in: faults that are in force at the same time lie below each other."""
+    rows: dict[object, int] = {}
+    in_force: dict[object, int] = {}
+    for record in records:
+        number = record.get("number")
+        if record["kind"] == "fault.injected":
+            row = min(set(range(len(in_force) + 1)) - set(in_force.values()))
+            rows[number] = in_force[number] = row
+        elif record["kind"] == "fault.healed":
+            in_force.pop(number, None)
+    return rows
 
 
 def _tasks(records: Sequence[Record]) -> dict[str, str]:

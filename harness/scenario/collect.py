@@ -54,7 +54,6 @@ class ScenarioItem(pytest.Function):
 
             if known is not None and (not known.clients or str(stack.version) in known.clients):
                 item.add_marker(pytest.mark.xfail(reason=known.reason, strict=True))
-            _keep_file(loaded, stack)
             runner.run(loaded, stack)
 
         item: ScenarioItem = cls.from_parent(parent, name=parent.path.name.removesuffix(SUFFIX), callobj=run)
@@ -78,11 +77,6 @@ class ScenarioItem(pytest.Function):
         if isinstance(excinfo.value, HarnessError):
             return f"{self.loaded.file}\n{excinfo.value}"
         return super().repr_failure(excinfo, *more, **named)
-
-
-def _keep_file(loaded: LoadedScenario, stack: Stack) -> None:
-    """Tell the record which file this was, so that its evidence can hold a copy."""
-    stack.history.add("scenario.began", "scenario", scenario=loaded.scenario.scenario, file=loaded.file.name, issue=loaded.scenario.issue)
 
 
 def copy_scenario(item: pytest.Item, folder: Path) -> None:

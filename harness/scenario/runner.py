@@ -35,6 +35,7 @@ def run(loaded: LoadedScenario, stack: Stack) -> list[Finding]:
     are events of the history too (expect.met, expect.failed), so that the record tells the whole story.
     """
     world = ScenarioWorld(loaded, stack)
+    stack.history.add("scenario.began", "scenario", scenario=loaded.scenario.scenario, file=loaded.file.name, issue=loaded.scenario.issue)
     world.prepare_project()
     if _looks_at_mails(loaded):
         stack.mail  # noqa: B018 - starts the mail sink before anything sends one

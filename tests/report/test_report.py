@@ -142,3 +142,28 @@ def test_times_count_from_the_first_event() -> None:
     drawn = timeline.build([record("client.started", 3, "host1", client="host1"), record("rpc.scheduler", 1, host=1)])
     assert [event[3] for event in drawn.events] == [2000, 0]
     assert [event[4] for event in drawn.events] == [40_000, 0]
+
+
+def test_faults_at_the_same_time_have_rows_of_their_own() -> None:
+    def fault(kind: str, time: float, number: int) -> dict[str, Any]:
+        return record(f"fault.{kind}", time, "faults", fault="kill", target="host1", number=number)
+
+    times = [("injected", 1, 1), ("injected", 2, 2), ("healed", 3, 1), ("injected", 4, 3), ("healed", 5, 2), ("healed", 6, 3)]
+    drawn = timeline.build([fault(*one) for one in times])
+    assert sum(lane.kind == "faults" for lane in drawn.lanes) == 2
+    rows = {bar[1][0]: bar[0] for bar in drawn.bars}
+    assert rows == {0: 0, 1000: 1, 3000: 0}
+
+
+def test_a_client_that_stops_ends_the_bars_of_its_own_tasks_only() -> None:
+    def task(client: str, name: str) -> dict[str, Any]:
+        return record(
+            "task.state", 1, client, client=client, result=name, state="FILES_DOWNLOADED", active_state="EXECUTING", exit_status=0
+        )
+
+    started = [record("client.started", 0, host, client=host, version="8.2.15") for host in ("host1", "host2")]
+    drawn = timeline.build(
+        [*started, task("host1", "a_0"), task("host2", "b_0"), record("client.stopped", 2, "host1", client="host1", how="SIGKILL")]
+    )
+    ends = {drawn.lanes[bar[0]].name.strip(): bar[2] for bar in drawn.bars}
+    assert ends == {"a_0": (2000, 40_000), "b_0": None}
