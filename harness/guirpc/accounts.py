@@ -153,7 +153,11 @@ class Accounts(Base):
         return self._read(PollReply, "acct_mgr_rpc_poll", "acct_mgr_rpc_reply", within=within)
 
     def acct_mgr_rpc_and_wait(self, url: str, name: str, password: str, *, within: Deadline | float = PROJECT_TIMEOUT) -> None:
-        """Attach to an account manager and wait for its answer. Raises `RpcFailed`."""
+        """Attach to an account manager and wait for its answer. Raises `RpcFailed`.
+
+        A manager that cannot be reached at all is a `WaitTimeout`: clients up to 8.2 then say "in progress" for ever, and tell the
+        reason only in the event log ("AM RPC HTTP failure", client/acct_mgr.cpp).
+        """
         deadline = Deadline.of(within)
         self.acct_mgr_rpc(url, name, password, within=self._limit(deadline))
         reply = self._poll("acct_mgr_rpc_poll", self.acct_mgr_rpc_poll, deadline)

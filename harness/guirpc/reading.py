@@ -108,7 +108,9 @@ class Reading(Base):
         return self._read(SimpleGuiInfo, "get_simple_gui_info", "simple_gui_info", within=within)
 
     def get_screensaver_tasks(self, *, within: Within = None) -> ScreensaverTasks:
-        return self._read(ScreensaverTasks, "get_screensaver_tasks", "get_screensaver_tasks", within=within)
+        reply = self.call("get_screensaver_tasks", within=within)
+        older = reply.root.find("handle_get_screensaver_tasks")  # clients before 8.2 call it so
+        return self._build(ScreensaverTasks, reply, older or reply.element("get_screensaver_tasks"))
 
     def get_disk_usage(self, *, within: Within = None) -> DiskUsage:
         return self._read(DiskUsage, "get_disk_usage", "disk_usage_summary", within=within)
