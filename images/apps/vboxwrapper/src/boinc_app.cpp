@@ -70,6 +70,7 @@ InitData parse_init_data(const std::string& whole) {
     d.cpu_usage_limit = number_tag(global, "cpu_usage_limit", 100);
     d.max_bytes_up = number_tag(global, "max_bytes_sec_up", 0);
     d.max_bytes_down = number_tag(global, "max_bytes_sec_down", 0);
+    d.no_priority_change = number_tag(text, "no_priority_change", 0) != 0;
     d.vbox_window = number_tag(text, "vbox_window", 0) != 0;
     return d;
 }

@@ -32,6 +32,7 @@ struct InitData {
     double cpu_usage_limit = 100;    // percent
     double max_bytes_up = 0, max_bytes_down = 0;   // per second, 0 = no limit
     bool vbox_window = false;
+    bool no_priority_change = false;   // the volunteer wants tasks to run at normal priority
 };
 
 InitData parse_init_data(const std::string& text);

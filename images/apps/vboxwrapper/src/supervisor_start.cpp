@@ -131,7 +131,9 @@ void Supervisor::find_process() {
     if (pid_ == 0) throw VBoxError("VBox.log names no process of the virtual machine", "", "");
     app_.status.other_pid = pid_;
     server_ = process_parent(pid_);
-    setpriority(PRIO_PROCESS, static_cast<id_t>(pid_), std::max(kNiceness, getpriority(PRIO_PROCESS, 0)));
+    if (!app_.init().no_priority_change) {
+        setpriority(PRIO_PROCESS, static_cast<id_t>(pid_), std::max(kNiceness, getpriority(PRIO_PROCESS, 0)));
+    }
 }
 
 void Supervisor::start_machine() {
