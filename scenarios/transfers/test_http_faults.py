@@ -132,16 +132,16 @@ def test_a_download_goes_on_where_it_was_cut_off(stack: Stack, client_version: C
 
 def test_an_upload_never_goes_back(stack: Stack, client_version: ClientVersion) -> None:
     content = bytes(range(65, 91)) * 40_000
-    first = stack.faults.http("upload", cut=300_000, direction="request", times=1)
+    stack.faults.http("upload", cut=300_000, direction="request", times=1)
+    stack.faults.http("upload", cut=200_000, direction="request", times=1)
     client = stack.client(attach=True)
     job = stack.project.submit("uppercase", input=content)
     client.update(stack.project)
 
     client.wait_message("Temporarily failed upload")
-    first.heal()
-    stack.faults.http("upload", cut=200_000, direction="request", times=1, after=1)  # the first asks how much has arrived
     stack.clock.skip_to_next("upload")
     stack.history.wait_for(lambda event: event.kind == "http.fault" and event.get("value") == 200_000, "the second cut", within=20)
+    wait_until(lambda: not any(transfer.is_active for transfer in client.transfers()), "the end of it", within=20)
     stack.clock.skip_to_next("upload")
     job.wait_for(JobState.VALIDATED)
 
@@ -166,10 +166,11 @@ def test_a_lost_scheduler_reply_is_made_up_for(stack: Stack, client_version: Cli
 
 
 def test_a_lost_acknowledgement_does_not_count_twice(stack: Stack, client_version: ClientVersion) -> None:
+    stack.use_proxy()
     client = stack.client(attach=True)
     job = stack.project.submit("uppercase", input=b"twice")
     client.update(stack.project)
-    job.wait_for(JobState.SENT)
+    stack.history.wait("upload.done", within=30)
     stack.faults.http("scheduler", lose_reply=True, times=1)
 
     job.wait_for(JobState.VALIDATED)

@@ -29,7 +29,8 @@ class Faults:
         flow.metadata[_TARGET] = target
         # a compressed reply could not be cut, altered or read where a scenario says
         flow.request.headers.pop("accept-encoding", None)
-        rule = self.rules.choose(target, client, flow.request.path)
+        length = flow.request.headers.get("content-length", "")
+        rule = self.rules.choose(target, client, flow.request.path, int(length) if length.isdecimal() else 0)
         if rule is None:
             return
         flow.metadata[_RULE] = rule

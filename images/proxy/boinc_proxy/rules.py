@@ -76,11 +76,16 @@ class Rule:
     seen: int = 0
     extra: dict[str, Any] = field(default_factory=dict)
 
-    def wants(self, target: Target, client: str, path: str) -> bool:
-        """Whether it fires for this exchange; counts it if so."""
+    def wants(self, target: Target, client: str, path: str, length: int) -> bool:
+        """Whether it fires for this exchange, whose request's body is `length` bytes long; counts it if so.
+
+        A request that has nothing to cut off (a question for a file's size, say) passes uncounted.
+        """
         if self.project != target.project or self.endpoint not in ("any", target.endpoint):
             return False
         if (self.client and self.client != client) or (self.name and not re.search(self.name, path)):
+            return False
+        if self.direction == "request" and self.action in ("cut", "truncate") and length <= self.value:
             return False
         if self.times is not None and self.fired >= self.times:
             return False
@@ -140,9 +145,9 @@ class Rules:
     def drop_project(self, project: str) -> None:
         self._rules = {number: rule for number, rule in self._rules.items() if rule.project != project}
 
-    def choose(self, target: Target, client: str, path: str) -> Rule | None:
+    def choose(self, target: Target, client: str, path: str, length: int = 0) -> Rule | None:
         """The rule for an exchange, if any."""
-        return next((rule for rule in self._rules.values() if rule.wants(target, client, path)), None)
+        return next((rule for rule in self._rules.values() if rule.wants(target, client, path, length)), None)
 
 
 def altered(body: bytes, offset: int) -> bytes:
