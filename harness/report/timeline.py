@@ -179,13 +179,13 @@ class _Bars:
         kind = record["kind"]
         if kind == "task.state":
             style = _BARS.get(str(record.get("active_state"))) or _BARS.get(str(record.get("state")))
-            key = ("task", record.get("client"), lane)
+            key: tuple[object, ...] = ("task", record.get("client"), lane)
             self._end(key, now)
             if style is not None:
                 self._begin(key, lane, now, *style)
         elif kind == "client.stopped":
-            for key in [key for key in self._open if key[:2] == ("task", record.get("client"))]:
-                self._end(key, now)
+            for running in [key for key in self._open if key[:2] == ("task", record.get("client"))]:
+                self._end(running, now)
         elif kind == "fault.injected":
             name = f"{record.get('fault') or 'fault'} {record.get('target') or ''}"
             self._begin(("fault", record.get("number")), lane, now, "fault", name)

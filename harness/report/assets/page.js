@@ -279,7 +279,14 @@
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
   addEventListener("resize", () => { redraw(); rows_(); });
 
-  sortLanes(); [from, to] = extent(); search();
+  function firstView() {
+    // starting the server may take longer than the whole scenario: begin where the first part comes alive
+    [from, to] = extent();
+    let begin = Infinity;
+    for (const e of E) if (!["scenario", "faults"].includes(D.lanes[e[LANE]].kind)) begin = Math.min(begin, e[T]);
+    if (isFinite(begin) && begin - from > 0.2 * (to - from)) from = begin - 0.04 * (to - begin);
+  }
+  sortLanes(); firstView(); search();
   const asked = /^#line-(\d+)$/.exec(location.hash);
   if (asked) { const index = E.findIndex((e) => e[LINE] === +asked[1]); if (index >= 0) choose(index); }
   document.querySelectorAll("a[data-line]").forEach((a) => {
