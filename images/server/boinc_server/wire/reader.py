@@ -32,6 +32,8 @@ class WireError(Exception):
 # One match is a whole leaf element (<x>text</x>), a start tag, an empty tag or an end tag.
 # A comment counts as one token up to its end, whatever stands in it.
 _TOKEN: Final = re.compile(r"<!--|<(/?)([^<>/\s]{1,255})(?:\s[^<>]*?)?(/?)>(?:([^<]*)(</\2>))?")
+_FLAT: Final = re.compile(r"<([^<>/\s!?]{1,255})>([^<]*)</\1>")
+_FLAT_LIMIT: Final = 65536
 _ENTITY: Final = re.compile(r"&(?:(lt|gt|quot|apos|amp)|#(\d{1,3})|#[xX]([0-9a-fA-F]{1,2}));")
 _NAMED: Final = {"lt": "<", "gt": ">", "quot": '"', "apos": "'", "amp": "&"}
 _INT: Final = re.compile(r"[+-]?[0-9]{1,19}\Z")
@@ -191,13 +193,24 @@ class Reader:
 
         Unknown elements are skipped with their contents, unreadable values keep the default.
         """
-        while (token := self.next()) is not None:
-            if token.is_end:
-                if token.name == container:
-                    return
-                continue
-            store(self, token, target, fields)
-        raise WireError(f"no </{container}>")
+        fill(target, self.raw(container), fields)
+
+
+def fill(target: object, contents: str, fields: Fields) -> None:
+    """Store the known leaf elements of `contents` as attributes of `target`."""
+    if len(contents) <= _FLAT_LIMIT:
+        leaves = _FLAT.findall(contents)
+        # Every "<" belongs to one of these leaves: nothing is nested, and no tag is empty or odd.
+        if contents.count("<") == 2 * len(leaves):
+            for name, text in leaves:
+                known = fields.get(name)
+                if known is not None:
+                    _set(target, known, text)
+            return
+    reader = Reader(contents)
+    while (token := reader.next()) is not None:
+        if not token.is_end:
+            store(reader, token, target, fields)
 
 
 def store(reader: Reader, token: Token, target: object, fields: Fields) -> bool:
@@ -211,8 +224,12 @@ def store(reader: Reader, token: Token, target: object, fields: Fields) -> bool:
         contents = token.text
         if known is None:
             return False
+    return _set(target, known, contents)
+
+
+def _set(target: object, known: tuple[str, Converter], text: str) -> bool:
     try:
-        setattr(target, known[0], known[1](contents))
+        setattr(target, known[0], known[1](text))
     except ValueError:
         return False
     return True

@@ -22,6 +22,7 @@ from boinc_server.wire.reader import (
     boolean,
     decode,
     double,
+    fill,
     integer,
     long_string,
     not_negative,
@@ -518,10 +519,7 @@ def _check(count: int, maximum: int, what: str) -> None:
 
 def _filled(target: _T, contents: str, fields: Fields) -> _T:
     """`target` with the leaf elements of `contents` stored in it."""
-    inner = Reader(contents)
-    while (token := inner.next()) is not None:
-        if not token.is_end:
-            store(inner, token, target, fields)
+    fill(target, contents, fields)
     return target
 
 
@@ -585,11 +583,9 @@ def parse_global_prefs(contents: str, venue: str = "") -> GlobalPrefs:
     prefs = GlobalPrefs(raw=contents.strip()[: limits.MAX_BLOB])
     start = contents.find(f'<venue name="{venue}">') if venue else -1
     end = contents.find("</venue>", start) if start >= 0 else -1
-    inner = Reader(contents[contents.index(">", start) + 1 : end] if end >= 0 else contents)
-    while (token := inner.next()) is not None:
-        if token.is_end or (token.name == "global_preferences" and token.text is None):
-            continue
-        store(inner, token, prefs, _PREFS)
+    own = contents[contents.index(">", start) + 1 : end] if end >= 0 else contents
+    start, end = own.find("<global_preferences>"), own.rfind("</global_preferences>")
+    fill(prefs, own[start + len("<global_preferences>") : end] if 0 <= start < end else own, _PREFS)
     return prefs
 
 

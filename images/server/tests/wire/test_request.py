@@ -304,6 +304,12 @@ def test_an_overlong_text_is_dropped() -> None:
     assert parse(f"<platform_name>{'x' * 256}</platform_name>").platform_name == ""
 
 
+@pytest.mark.parametrize("odd", ["", "<new/>", "<new>1</new>", "<new><p_ncpus>9</p_ncpus></new>", "<!-- <p_ncpus>9</p_ncpus> -->", "<"])
+def test_a_container_is_read_the_same_with_odd_things_in_it(odd: str) -> None:
+    info = parse(f"<host_info><p_ncpus>4</p_ncpus>{odd}<os_name>L &amp; x</os_name>\n<m_nbytes>nan</m_nbytes></host_info>").host_info
+    assert (info.p_ncpus, info.os_name, info.m_nbytes) == (4, "L & x", 0.0)
+
+
 def test_unknown_elements_are_skipped_with_their_contents() -> None:
     assert parse("<new_thing><hostid>5</hostid></new_thing><rpc_seqno>2</rpc_seqno>").hostid == 0
 
@@ -344,7 +350,7 @@ def test_entities_are_the_five_and_small_numbers() -> None:
         (b"<scheduler_request><hostid>1</hostid>", "no end tag"),
         (b"<scheduler_request><result><name>x</name>", "no </result>"),
         (b"<scheduler_request><result><stderr_out>x</scheduler_request>", "no </stderr_out> after <stderr_out>"),
-        (b"<scheduler_request><host_info><p_ncpus>1</p_ncpus>", "no </host_info>"),
+        (b"<scheduler_request><host_info><p_ncpus>1</p_ncpus>", "no </host_info> after <host_info>"),
     ],
 )
 def test_incomplete_requests_are_refused(body: bytes, what: str) -> None:
