@@ -22,7 +22,7 @@ from starlette.routing import Route
 
 from boinc_server import __version__, appversions, storage, templates, work
 from boinc_server.accounts import AccountError
-from boinc_server.control import handlers
+from boinc_server.control import handlers, rights
 from boinc_server.control.errors import ControlError
 from boinc_server.registry import BadNameError, NoSuchProjectError, ProjectExistsError, Registry
 
@@ -146,6 +146,7 @@ def make_app(registry: Registry, token: str, sample_apps: Path | None = None) ->
         Route(f"{project}/purge", api.purge, methods=["POST"]),
         Route(f"{project}/events", api.events),
         Route(f"{project}/log", api.log),
+        *rights.routes(registry),
     ]
     known = (
         NoSuchProjectError,
