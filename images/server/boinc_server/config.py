@@ -24,6 +24,17 @@ class ScriptCommands(BaseModel):
     compare_script: str = ""
 
 
+class WorkGenerator(BaseModel):
+    """Who makes jobs of an app when few are left."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    source: Annotated[str, Field(pattern="^(script|python):.+")]
+    """``script:NAME ARGUMENT...`` or ``python:FILE.py:NAME``, in the project's bin/."""
+    cushion: Annotated[int, Field(ge=1, le=100_000)] = 10
+    """Unsent results below which it is called."""
+
+
 class ProjectConfig(BaseModel):
     """Options of config.xml; times in (virtual) seconds unless the name says otherwise."""
 
@@ -125,6 +136,8 @@ class ProjectConfig(BaseModel):
     """App name -> scripts of script_validator."""
     assimilators: dict[str, str] = Field(default_factory=dict)
     """App name -> ``script:NAME KEYWORD...`` (script_assimilator), ``python:FILE.py:NAME`` or a registered one."""
+    work_generators: dict[str, WorkGenerator] = Field(default_factory=dict)
+    """App name -> its work generator."""
     adaptive_always_replicate: bool = False
 
     # Messages, targeted jobs, batches

@@ -76,6 +76,8 @@ def send_work(rpc: Rpc) -> None:
     if sent:
         rpc.project.feeder.taken(sent)
     _count_sent(rpc, needs)
+    if rpc.project.config.work_generators:
+        rpc.tx.after_commit(rpc.project.generators.check)
     if not needs.sent:
         feasibility.explain(rpc, needs, chooser, checks, any_work=tried > 0)
 

@@ -96,12 +96,25 @@ def on_success(tx: Transaction, host_id: int, key: int) -> None:
         _store(tx, row, min(quota, current * 2), row.consecutive_valid)
 
 
-def on_valid(tx: Transaction, host_id: int, key: int, turnaround: float, *, replicated: bool) -> None:
+_ELAPSED: Final = update(_T).where(*_KEY).values(et_n=bindparam("n"), et_avg=bindparam("avg"))
+
+
+def add_elapsed(tx: Transaction, row: AnyRow, seconds_per_flop: float) -> None:
+    """Running average of elapsed time per estimated FLOP: how fast this host really is with this version."""
+    n = row.et_n + 1
+    sample = min(seconds_per_flop, row.et_avg * AVG_LIMIT) if n > 1 and row.et_avg > 0 else seconds_per_flop
+    average = row.et_avg + (sample - row.et_avg) * (1 / n if n < AVG_THRESHOLD else AVG_WEIGHT)
+    tx.execute(_ELAPSED, {"_host": row.host_id, "_version": row.app_version_id, "n": n, "avg": average})
+
+
+def on_valid(tx: Transaction, host_id: int, key: int, turnaround: float, *, replicated: bool, seconds_per_flop: float = 0) -> None:
     """A result was found valid; unreplicated ones earn no trust."""
     row = get(tx, host_id, key)
     if row is None:
         return
     add_turnaround(tx, row, turnaround)
+    if seconds_per_flop > 0:
+        add_elapsed(tx, row, seconds_per_flop)
     _store(tx, row, row.max_jobs_per_day + 1, row.consecutive_valid + (1 if replicated else 0))
 
 

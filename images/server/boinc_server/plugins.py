@@ -28,6 +28,11 @@ _FILE: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\Z")
 _KEPT_ANSWERS: Final = 10_000
 
 
+def is_script_name(name: str) -> bool:
+    """Whether `name` can be that of a file directly in bin/."""
+    return _FILE.match(name) is not None
+
+
 class Pending(Exception):
     """An answer is needed that takes time: call `work` in a thread, then try again."""
 

@@ -17,6 +17,7 @@ from boinc_server.daemons import Daemons
 from boinc_server.database import Database, Transaction
 from boinc_server.events import EventLog
 from boinc_server.feeder import Feeder
+from boinc_server.generators import Generators
 from boinc_server.mail import Mailer
 from boinc_server.plan_class_spec import PlanClassSpecs
 from boinc_server.plugins import Scripts
@@ -55,6 +56,7 @@ class Project:
         self.scripts = Scripts(self)
         self.feeder = Feeder(self)
         self.daemons = Daemons(self)
+        self.generators = Generators(self)
         self.closed = False
         self._open: Transaction | None = None
         self._templates: dict[str, tuple[int, str]] = {}
@@ -161,6 +163,7 @@ class Project:
         self.config = ProjectConfig.model_validate(self.config.model_dump() | changes)
         self.save()
         self.catalog.invalidate()
+        self.generators.check()
         return self.config
 
     def set_clock(self, spec: ClockSpec) -> None:
@@ -174,6 +177,7 @@ class Project:
         """Stop timers, end followers, close files and the database."""
         self.closed = True
         self.daemons.close()
+        self.generators.close()
         self.events.close()
         for handler in self.log.handlers:
             handler.close()

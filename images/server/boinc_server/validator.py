@@ -234,7 +234,14 @@ def _settle_result(tx: Transaction, job: Job, result: Record, valid: bool, amoun
     set_validate_state(tx, result, ValidateState.VALID)
     app = tx.project.catalog.app(result.appid)
     unreplicated = job.wu.target_nresults == 1 and app is not None and app.target_nresults > 0
-    hav.on_valid(tx, result.hostid, key, float(result.received_time - result.sent_time), replicated=not unreplicated)
+    hav.on_valid(
+        tx,
+        result.hostid,
+        key,
+        float(result.received_time - result.sent_time),
+        replicated=not unreplicated,
+        seconds_per_flop=result.elapsed_time / job.wu.rsc_fpops_est if job.wu.rsc_fpops_est > 0 else 0,
+    )
     credit.grant(tx, result, amount)
 
 

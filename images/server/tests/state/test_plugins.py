@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from boinc_server import assimilator
+from boinc_server import assimilator, generators
 from boinc_server.states import AssimilateState, Outcome, ValidateState
 
 
@@ -169,3 +169,43 @@ def test_large_outputs_are_read_in_a_thread(world, monkeypatch):
     monkeypatch.setattr(outputs, "LARGE", 3)
     job = run_two(world, b"large", b"large")
     assert [r.validate_state for r in world.results(job)] == [ValidateState.VALID] * 2
+
+
+def test_a_script_makes_work_when_little_is_left(world):
+    script(
+        world,
+        "gen.sh",
+        '#!/bin/sh\nn=$1\nwhile [ $n -gt 0 ]; do echo "--wu_name g$(ls "$HOME"/seq 2>/dev/null | wc -l) --priority 4 --command_line \'-x 1\'"; '
+        'mkdir -p "$HOME/seq"; touch "$HOME/seq/$(ls "$HOME/seq" | wc -l)"; n=$((n-1)); done\n',
+    )
+    world.configure(work_generators={"work": {"source": "script:gen.sh", "cushion": 2}})
+    host = world.host()
+    names = [host.fetch()[0] for _ in range(4)]
+    assert names == ["g0_0", "g1_0", "g2_0", "g3_0"]
+    assert world.wu(1).priority == 4
+    assert "-x 1" in world.wu(1).xml_doc
+
+
+def test_a_python_function_makes_work(world):
+    world.project.path("bin", "gen.py").write_text("def make(count):\n    return [{'options': {'min_quorum': 1}} for _ in range(count)]\n")
+    world.configure(work_generators={"work": {"source": "python:gen.py:make", "cushion": 3}})
+    assert len(world.host().fetch(1e6)) == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("def make(count):\n    return [{'colour': 1}]\n", "Extra inputs"),
+        ("def make(count):\n    raise OSError('none left')\n", "none left"),
+    ],
+)
+def test_a_generator_that_fails_is_told(world, text, why):
+    world.project.path("bin", "gen.py").write_text(text)
+    world.configure(work_generators={"work": {"source": "python:gen.py:make", "cushion": 3}})
+    assert why in world.events("generator.failed")[0]["why"]
+
+
+@pytest.mark.parametrize("line", ["--wu_name", "--colour red", "--min_quorum x", "--remote_file u 1"])
+def test_wrong_lines_of_a_generator(line):
+    with pytest.raises(ValueError, match=r"."):
+        generators.parse_line(line)
