@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import paramiko
 from docker.models.containers import Container
+from docker.types import Mount
 
 from harness import containers, engine, images, ssh
 from harness.clock import Clock
@@ -21,6 +22,7 @@ from harness.guirpc import Project as AttachedProject
 from harness.history import Event
 from harness.jobs import Job
 from harness.monitor import Monitor
+from harness.podman import HOST_CONFIG, RIGHTS, Podman
 from harness.project.base import Account, Project
 from harness.ssh import SSH_PORT, KeyPair
 from harness.versions import ClientVersion
@@ -73,11 +75,13 @@ class Client:
         environment: Mapping[str, str] | None = None,
         vbox: bool = False,
         cpu: FakeCpu | None = None,
+        podman: bool = False,
     ) -> None:
         self.stack = stack
         self.name = name
         self.disk_mb = disk_mb
-        self.image_name = "client-vbox" if vbox else "client"
+        self._runs_containers = podman
+        self.image_name = "client-vbox" if vbox else "client-containers" if podman else "client"
         self.cpu = cpu
         self._cpu_file: Path | None = None
         self.version = version
@@ -122,10 +126,16 @@ class Client:
             },
             ports=[GUI_RPC_PORT] + ([SSH_PORT] if self._ssh_key else []),
             keep=self.stack.rig.keep,
-            options={"hostname": self.name, **self._disk(), **self._shown_cpu()},
+            options={"hostname": self.name, **self._disk(), **self._shown_cpu(), **(RIGHTS if self._runs_containers else {})},
+            host_config=HOST_CONFIG if self._runs_containers else {},
         )
         self._container = containers.start(spec)
         self._came_up(deadline)
+
+    @property
+    def podman(self) -> Podman:
+        """Podman on this host (a client started with `podman=True`)."""
+        return Podman(self.container)
 
     def _shown_cpu(self) -> dict[str, object]:
         """A /proc/cpuinfo other than this machine's."""
@@ -152,8 +162,11 @@ class Client:
 
     def _disk(self) -> dict[str, object]:
         """A data directory of limited size: in memory, so it is lost when the container ends."""
-        owner = f"uid={self.USER_ID},gid={self.USER_ID},mode=0755"
-        return {"tmpfs": {self.DATA_DIRECTORY: f"size={self.disk_mb}m,{owner}"}} if self.disk_mb else {}
+        if not self.disk_mb:
+            return {}
+        # for everybody: the engine has no way to name the owner
+        mount = Mount(self.DATA_DIRECTORY, None, type="tmpfs", tmpfs_size=self.disk_mb << 20, tmpfs_mode=0o1777)
+        return {"mounts": [mount]}
 
     def _came_up(self, deadline: Deadline) -> None:
         rpc = self.rpc(within=deadline)

@@ -44,7 +44,7 @@ class StorageFaults:
         return self.add("read-only", client.name, lambda: client.exec(["sh", "-c", f"{find} -exec chmod u+w {{}} +"]) and None)
 
     def damage(self, client: Client, path: str, how: str = "truncate", *, at: int | None = None) -> Fault:
-        """Damage a file of the data directory (of a stopped client, too): `path` is relative to it.
+        """Damage a file of the data directory (of a stopped client, too, except for "remove"): `path` is relative to it.
 
         "empty" and "remove" say what they do; "truncate" keeps the first `at` bytes (default: half), "flip" changes the byte at
         `at` (default: the middle one), "garbage" overwrites the whole with noise. What was damaged is the client's to get over.
@@ -52,6 +52,8 @@ class StorageFaults:
         if how not in DAMAGES:
             raise UsageError("unknown kind of damage", thing=how, expected=f"one of {', '.join(DAMAGES)}")
         if how == "remove":
+            if not client.is_running:
+                raise UsageError("a file of a stopped client cannot be removed", thing=path, expected="a running client, or another damage")
             client.exec(["rm", "-f", f"{client.DATA_DIRECTORY}/{path}"])
         else:
             where = f"{client.DATA_DIRECTORY}/{path}"
