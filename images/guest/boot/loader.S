@@ -2,7 +2,7 @@
 #
 # The same 2 KiB serve a CD (El Torito, no emulation: the BIOS has put all of it
 # at 0x7c00) and a hard disk (mbr.S has).  isolinux needs two seconds for this
-# in a driverless VirtualBox; this, some ten BIOS calls per MiB and a string
+# in a driverless VirtualBox; this, some seventeen BIOS calls per MiB and a string
 # copy each.
 #
 # The boot file is: this loader | kernel's real-mode part | kernel | initramfs,
@@ -21,7 +21,7 @@
         .set    BUFFER_SEGMENT, 0x1000  # BIOS reads arrive here ...
         .set    BUFFER, 0x10000
         .set    KERNEL, 0x100000        # ... and go here
-        .set    CHUNK, 16               # 2 KiB blocks per BIOS read: 32 KiB
+        .set    CHUNK, 31               # 2 KiB blocks per BIOS read: the most that a segment and 127 sectors hold
         .set    COM1, 0x3f8
         .set    GUEST_LOG, 0x504        # VirtualBox's VMMDev: a line to VBox.log
 

@@ -269,6 +269,8 @@ static void prepare(struct job *job)
     if (!mount_folders(job->folders))
         finish(job, EXIT_GUEST_SETUP, "a shared folder that job.conf names is not there; the guest's log names it");
     loopback_up();
+    if (job->tools && !mount_tools())
+        finish(job, EXIT_GUEST_SETUP, "the boot medium's programs cannot be mounted; the guest's log says why");
     if (!mount_persistent(job))
         finish(job, EXIT_GUEST_SETUP, "the persistent disk cannot be used; the guest's log says why");
     if (job->network == ANSWER_YES && !network_up(20, false))
