@@ -12,6 +12,7 @@ from sqlalchemy import bindparam, insert, select, update
 
 from boinc_server import crypt, models
 from boinc_server.states import Outcome, ServerState
+from boinc_server.wire import limits
 from boinc_server.wire.request import SchedulerRequest
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from boinc_server.database import AnyRow, Transaction
 
+MAX_FLOPS: Final = 1e30
 MAX_ZOMBIE_CHAIN: Final = 100
 """Merged hosts point to each other; a loop in the table must not hang us."""
 
@@ -266,8 +268,8 @@ def client_columns(request: SchedulerRequest) -> dict[str, Any]:
         "n_bwdown": net.bwdown,
         "product_name": info.product_name,
         "misc": misc(request),
-        "p_ngpus": sum(coproc.count for coproc in request.coprocs),
-        "p_gpu_fpops": sum(coproc.count * coproc.peak_flops for coproc in request.coprocs),
+        "p_ngpus": max(0, min(sum(coproc.count for coproc in request.coprocs), limits.INT_MAX)),
+        "p_gpu_fpops": min(sum(max(0, coproc.count) * coproc.peak_flops for coproc in request.coprocs), MAX_FLOPS),
     }
     if request.disk_usage is not None:
         columns["d_boinc_used_total"] = request.disk_usage.d_boinc_used_total

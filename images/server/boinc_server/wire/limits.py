@@ -23,8 +23,8 @@ MAX_ALT_PLATFORMS: Final = 64
 MAX_MSGS_FROM_HOST: Final = 1_000
 MAX_COPROCS: Final = 64
 
-MAX_STRING: Final = 255
-"""Characters of an ordinary text: upstream's buffers are 256 bytes."""
+MAX_STRING: Final = 254
+"""Characters of an ordinary text: the width of the database's columns (upstream's buffers have 256 bytes)."""
 MAX_LONG_STRING: Final = 1_023
 MAX_BLOB: Final = 65_535
 """Characters of stderr and of stored XML (BLOB_SIZE in sched/)."""
@@ -32,6 +32,9 @@ MAX_TRICKLE: Final = 262_143
 MAX_FILE_NAME: Final = 255
 MAX_URL: Final = 2_048
 """Bytes of a request's path plus query."""
+
+MAX_SECONDS: Final = 1e9
+"""A CPU or run time beyond this (30 years) is cut to it, so that no credit overflows."""
 
 INT_MIN: Final = -(2**31)
 INT_MAX: Final = 2**31 - 1

@@ -38,10 +38,8 @@ def escape(text: str) -> str:
 
 
 def number(value: float) -> str:
-    """A finite number in a form that strtod consumes whole. Raises ValueError otherwise."""
-    if value - value != 0.0:
-        raise ValueError(f"{value} cannot be sent")
-    return f"{value:.6f}"
+    """A number in a form that strtod consumes whole; what is not finite, which no client could read, is 0."""
+    return f"{value:.6f}" if value - value == 0.0 else "0.000000"
 
 
 @dataclass(slots=True)

@@ -316,6 +316,10 @@ def _blob(text: str) -> str:
     return text.strip()[: limits.MAX_BLOB]
 
 
+def _seconds(text: str) -> float:
+    return min(not_negative(text), limits.MAX_SECONDS)
+
+
 def _key(text: str) -> str:
     return string(text, 4096)
 
@@ -323,11 +327,11 @@ def _key(text: str) -> str:
 def _fields(*specs: str) -> Fields:
     """``"name:kind"`` or ``"tag=attribute:kind"`` -> field table; kinds are one letter.
 
-    s text, l long text, i int, d number, p number >= 0, b flag, r raw blob, k key text.
+    s text, l long text, i int, d number, p number >= 0, t seconds, b flag, r raw blob, k key text.
     """
     kinds = {
         "s": string, "l": long_string, "i": integer, "d": double, "p": not_negative,
-        "b": boolean, "r": _blob, "k": _key,
+        "b": boolean, "r": _blob, "k": _key, "t": _seconds,
     }  # fmt: skip
     table = {}
     for spec in specs:
@@ -348,7 +352,7 @@ _ROOT: Final = _fields(
     "client_brand:s", "user_keywords:l",
 )  # fmt: skip
 _RESULT: Final = _fields(
-    "name:s", "final_cpu_time:p", "final_elapsed_time:p", "exit_status:i", "state:i", "platform:s",
+    "name:s", "final_cpu_time:t", "final_elapsed_time:t", "exit_status:i", "state:i", "platform:s",
     "version_num:i", "plan_class:s", "app_version_num:i", "final_peak_working_set_size:p",
     "final_peak_swap_size:p", "final_peak_disk_usage:p", "fpops_per_cpu_sec:p",
     "fpops_cumulative:p", "intops_per_cpu_sec:p", "intops_cumulative:p", "stderr_out:r",
@@ -390,7 +394,7 @@ _COPROC_TYPES: Final = {
 }
 _ROOT_TAG: Final = "scheduler_request"
 _CDATA: Final = re.compile(r"\s*<!\[CDATA\[(.*?)\]\]>\s*\Z", re.DOTALL)
-_VARIETY: Final = re.compile(r"<variety>([^<]{0,255})</variety>")
+_VARIETY: Final = re.compile(r"<variety>([^<]{0,254})</variety>")
 
 
 class _Parser:

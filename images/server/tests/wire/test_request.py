@@ -294,6 +294,11 @@ def test_bad_integers_keep_the_default(text: str) -> None:
     assert parse(f"<hostid>{text}</hostid>").hostid == 0
 
 
+def test_times_beyond_reason_are_cut() -> None:
+    (result,) = parse("<result><final_cpu_time>1e308</final_cpu_time><final_elapsed_time>1e300</final_elapsed_time></result>").results
+    assert result.final_cpu_time == result.final_elapsed_time == limits.MAX_SECONDS
+
+
 def test_negative_amounts_are_zero() -> None:
     request = parse("<work_req_seconds>-1</work_req_seconds><host_info><m_nbytes>-1e9</m_nbytes></host_info>")
     assert request.work_req_seconds == 0.0
@@ -301,7 +306,7 @@ def test_negative_amounts_are_zero() -> None:
 
 
 def test_an_overlong_text_is_dropped() -> None:
-    assert parse(f"<platform_name>{'x' * 256}</platform_name>").platform_name == ""
+    assert parse(f"<platform_name>{'x' * 255}</platform_name>").platform_name == ""
 
 
 @pytest.mark.parametrize("odd", ["", "<new/>", "<new>1</new>", "<new><p_ncpus>9</p_ncpus></new>", "<!-- <p_ncpus>9</p_ncpus> -->", "<"])

@@ -394,6 +394,24 @@ def test_hostile_texts_in_every_field(ann: Volunteer, text: str) -> None:
     assert count(ann.project, models.user) == 1
 
 
+@pytest.mark.parametrize("number", ["1e308", "-1e308", "2147483647", "-2147483648", "1e-320"])
+def test_extreme_numbers_in_every_field(ann: Volunteer, number: str) -> None:
+    add_job(ann.project)
+    (task,) = ann.rpc(1.0).tasks
+    body = ann.host.request(1.0, [ann.compute(task)]).decode()
+    keep = r"hostid|rpc_seqno|core_client_\w+|state|exit_status|nbytes"
+    body = re.sub(rf"<(?!(?:{keep})>)(\w+)>[-0-9.e+]+</", rf"<\1>{number}</", body)
+    body = body.replace("</coprocs>", f"<coproc_cuda><count>{number}</count><peak_flops>{number}</peak_flops></coproc_cuda></coprocs>")
+    for _ in range(2):
+        reply = simulate.read_reply(ann.http.post(URL, body.encode()).content)
+        assert reply.values["userid"] == "1"
+    host = row(ann.project, models.host, 1)
+    assert -(2**31) <= host.p_ngpus < 2**31
+    assert all(value - value == 0.0 for value in host if isinstance(value, float))
+    user = row(ann.project, models.user, 1)
+    assert 0 <= user.total_credit < 1e12
+
+
 # --- reports
 
 
