@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections import OrderedDict
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -63,9 +65,15 @@ def kept_path(project: Project, name: str) -> Path:
     return project.path("outputs", storage.fanout(name, 1024), name)
 
 
-def where(project: Project, file: OutputFile) -> Path | None:
-    """The file of an output, wherever it is now; None when there is none."""
-    return next((path for path in (file.path, kept_path(project, file.name)) if path.is_file()), None)
+def open_output(project: Project, file: OutputFile) -> BufferedReader | None:
+    """An output opened for reading, None when there is none.
+
+    The file deleter may move it at any moment: an open file stays readable, and what is no longer in the one place is in the other.
+    """
+    for path in (file.path, kept_path(project, file.name)):
+        with contextlib.suppress(FileNotFoundError):
+            return path.open("rb")
+    return None
 
 
 def _key(path: Path) -> tuple[str, int, int]:

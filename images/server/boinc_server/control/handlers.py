@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import shutil
+from collections.abc import Iterator
+from io import BufferedReader
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Table, bindparam, func, insert, select, update
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 
 from boinc_server import accounts, appversions, db_purge, models, outputs, storage, templates, work
 from boinc_server.clock import ClockSpec
@@ -308,17 +312,20 @@ class Handlers:
     async def outputs(self, request: Request) -> Response:
         project, found = self._project(request), {}
         for file in self._outputs(request):
-            path = outputs.where(project, file)
-            if path is not None:
-                found[file.open_name] = {"name": file.name, "nbytes": path.stat().st_size, "md5": outputs.md5(path)}
+            opened = outputs.open_output(project, file)
+            if opened is not None:
+                with opened:
+                    digest = hashlib.file_digest(opened, "md5").hexdigest()
+                    found[file.open_name] = {"name": file.name, "nbytes": os.fstat(opened.fileno()).st_size, "md5": digest}
         return JSONResponse(found)
 
     async def output(self, request: Request) -> Response:
         wanted = request.path_params["open_name"]
         for file in self._outputs(request):
-            path = outputs.where(self._project(request), file) if file.open_name == wanted else None
-            if path is not None:
-                return FileResponse(path, media_type="application/octet-stream")
+            opened = outputs.open_output(self._project(request), file) if file.open_name == wanted else None
+            if opened is not None:
+                size = os.fstat(opened.fileno()).st_size
+                return StreamingResponse(_chunks(opened), headers={"content-length": str(size)}, media_type="application/octet-stream")
         raise ControlError(404, "no_such_output", f"result {request.path_params['id']} has no output {wanted!r} on the server")
 
     async def purge(self, request: Request) -> Response:
@@ -405,3 +412,9 @@ def _number(text: str, field: str) -> int:
     if value < 0:
         raise ControlError(422, "invalid", f"{field} must be a whole number, not {text!r}", field)
     return value
+
+
+def _chunks(opened: BufferedReader) -> Iterator[bytes]:
+    with opened:
+        while chunk := opened.read(1 << 20):
+            yield chunk
