@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import paramiko
 from docker.models.containers import Container
-from docker.types import Mount
 
 from harness import containers, engine, images, ssh
 from harness.clock import Clock
@@ -162,11 +161,8 @@ class Client:
 
     def _disk(self) -> dict[str, object]:
         """A data directory of limited size: in memory, so it is lost when the container ends."""
-        if not self.disk_mb:
-            return {}
-        # for everybody: the engine has no way to name the owner
-        mount = Mount(self.DATA_DIRECTORY, None, type="tmpfs", tmpfs_size=self.disk_mb << 20, tmpfs_mode=0o1777)
-        return {"mounts": [mount]}
+        owner = f"uid={self.USER_ID},gid={self.USER_ID},mode=0755"
+        return {"tmpfs": {self.DATA_DIRECTORY: f"size={self.disk_mb}m,{owner}"}} if self.disk_mb else {}
 
     def _came_up(self, deadline: Deadline) -> None:
         rpc = self.rpc(within=deadline)

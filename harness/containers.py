@@ -62,6 +62,8 @@ class ContainerSpec:
     keep: bool = False
     #: further arguments of the docker SDK's create (devices, volumes, tmpfs, mem_limit, ...)
     options: Mapping[str, Any] = field(default_factory=dict)
+    #: entries of the engine API's HostConfig that the SDK has no argument for (MaskedPaths, ...)
+    host_config: Mapping[str, Any] = field(default_factory=dict)
 
 
 class ReadyWhen(WaitStrategy):
@@ -106,9 +108,13 @@ def start(spec: ContainerSpec, ready: WaitStrategy | None = None) -> Container:
         "use_config_proxy": False,  # a proxy of the docker client's settings would stand between the volunteers and boinc.test
         **spec.options,
     }
+    tmpfs = options.pop("tmpfs", {})  # testcontainers has a way of its own to pass these
     container = DockerContainer(spec.image, env=dict(spec.environment), name=spec.name).with_kwargs(**options)
+    container.tmpfs.update(tmpfs)
     # testcontainers types a port's host side as a number; the SDK takes the address to bind to as well
     container.ports.update(engine.publish(spec.ports))  # type: ignore[arg-type]
+    if spec.host_config:
+        _add_to_host_config(container, spec.host_config)
     if ready is not None:
         container.waiting_for(ready)
     started = False
@@ -122,6 +128,17 @@ def start(spec: ContainerSpec, ready: WaitStrategy | None = None) -> Container:
     finally:
         if not started:
             remove_quietly(spec.name)
+
+
+def _add_to_host_config(container: DockerContainer, entries: Mapping[str, Any]) -> None:
+    api = container.get_docker_client().client.api  # each has one of its own
+    create = api.create_container_from_config
+
+    def create_with_more(config: dict[str, Any], *arguments: Any, **more: Any) -> Any:
+        config["HostConfig"].update(entries)
+        return create(config, *arguments, **more)
+
+    api.create_container_from_config = create_with_more
 
 
 def remove_quietly(name: str) -> None:
