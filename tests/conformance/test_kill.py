@@ -177,7 +177,7 @@ def test_nothing_acknowledged_is_lost(tmp_path: Path) -> None:
                 volunteer.start()
             # On a busy machine a fixed time may end before anything was acknowledged, and a kill then shows nothing.
             known = len(ledger.reports)
-            wait_until(lambda: len(ledger.reports) > known, "a report acknowledged since the start", within=60)
+            wait_until(lambda known=known: len(ledger.reports) > known, "a report acknowledged since the start", within=60)
             time.sleep(random.uniform(0.0, 1.0))
         finally:
             process.send_signal(signal.SIGKILL)
