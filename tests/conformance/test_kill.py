@@ -82,6 +82,11 @@ class Ledger:
         self.uploads: dict[str, bytes] = {}
         self.reports: set[str] = set()
 
+    def wait_for_a_report(self) -> None:
+        """On a busy machine a fixed time may end before anything was acknowledged, and a kill then shows nothing."""
+        known = len(self.reports)
+        wait_until(lambda: len(self.reports) > known, "another acknowledged report", within=60)
+
     def check(self, project: Project) -> None:
         for name, content in self.uploads.items():
             assert storage.upload_path(project, name).read_bytes() == content, name
@@ -175,9 +180,7 @@ def test_nothing_acknowledged_is_lost(tmp_path: Path) -> None:
         try:
             for volunteer in volunteers:
                 volunteer.start()
-            # On a busy machine a fixed time may end before anything was acknowledged, and a kill then shows nothing.
-            known = len(ledger.reports)
-            wait_until(lambda known=known: len(ledger.reports) > known, "a report acknowledged since the start", within=60)
+            ledger.wait_for_a_report()
             time.sleep(random.uniform(0.0, 1.0))
         finally:
             process.send_signal(signal.SIGKILL)
