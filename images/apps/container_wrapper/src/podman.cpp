@@ -27,7 +27,7 @@ constexpr int kNoEngineDelay = 3600;
 }  // namespace
 
 vbw::ProcessResult Podman::podman(const std::vector<std::string>& arguments, double timeout) {
-    std::vector<std::string> argv = {"podman"};
+    std::vector<std::string> argv = {"podman", "--log-level=error"};
     argv.insert(argv.end(), arguments.begin(), arguments.end());
     return vbw::run_process(argv, timeout, while_waiting_);
 }
@@ -39,7 +39,7 @@ std::string Podman::check(const vbw::ProcessResult& result, const std::string& w
 }
 
 void Podman::find() {
-    const auto found = podman({"info", "--format", "{{.Version.Version}}|{{.Host.CgroupVersion}}|{{.Host.CgroupControllers}}|{{.Store.GraphDriverName}}"}, kQuick);
+    const auto found = podman({"info", "--format", "{{.Version.Version}}|{{.Host.CgroupsVersion}}|{{.Host.CgroupControllers}}|{{.Store.GraphDriverName}}"}, kQuick);
     if (found.exit_status != 0) {
         const std::string why = !found.start_error.empty() ? "it is not installed" : found.timed_out ? "it does not answer" : vbw::trim(found.output).substr(0, 500);
         throw Postponed(kNoEngineDelay, "this task runs a container and needs Podman on this computer: " + why +
@@ -88,7 +88,7 @@ void Podman::forget_images(const std::function<bool(const std::string&)>& wanted
 }
 
 std::vector<std::string> Podman::run_command(const Job& job, const Image& image, const std::string& shared, const std::string& pid_file) const {
-    std::vector<std::string> argv = {"podman", "run", "--rm", "--pull", "never", "--name", owner_.container,
+    std::vector<std::string> argv = {"podman", "--log-level=error", "run", "--rm", "--pull", "never", "--name", owner_.container,
                                      "--label", "org.boinc.slot=" + owner_.slot, "--label", "org.boinc.project=" + owner_.project,
                                      "--label", "org.boinc.result=" + owner_.result, "--log-driver", "none", "--pidfile", pid_file,
                                      "--security-opt", "no-new-privileges", "--volume", shared + ":/root/shared", "--volume", shared + ":/shared",

@@ -1,0 +1,50 @@
+"""Podman on a client, seen from outside, and what a client's container has to be allowed for it.
+
+The client stays a user without rights; podman is rootless. Over a plain client's, its container needs
+* SETUID and SETGID, for newuidmap and newgidmap (an image's users become ranges of user ids of the container);
+* user namespaces, mounts and pivot_root, which the engine's usual seccomp filter forbids without SYS_ADMIN;
+* /proc without the engine's masks: the kernel lets nobody mount a new one where the old one is partly hidden;
+* new privileges, since these come from newuidmap's file capabilities.
+No device, no SYS_ADMIN, nothing of the host.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from docker.models.containers import Container
+
+from harness import engine
+from harness.errors import HarnessError
+
+#: arguments of the docker SDK's create
+RIGHTS: Mapping[str, object] = {
+    "cap_add": ["SETUID", "SETGID"],
+    "security_opt": ["seccomp=unconfined"],
+}
+#: entries of the engine API's HostConfig
+HOST_CONFIG: Mapping[str, object] = {"MaskedPaths": [], "ReadonlyPaths": []}
+
+
+class Podman:
+    """The podman of one running client."""
+
+    def __init__(self, container: Container) -> None:
+        self.container = container
+
+    def run(self, *arguments: str) -> str:
+        """What a podman command printed. Raises `HarnessError`."""
+        with engine.guard(f"running podman in {self.container.name}"):
+            code, output = self.container.exec_run(["podman", "--log-level=error", *arguments])
+        text = output.decode("utf-8", "replace") if isinstance(output, bytes) else ""
+        if code:
+            raise HarnessError(f"podman in {self.container.name} ended with exit code {code}", thing=" ".join(arguments), details=text)
+        return text
+
+    def containers(self) -> list[str]:
+        """The names of all containers, running or not."""
+        return self.run("ps", "--all", "--format", "{{.Names}}").split()
+
+    def images(self) -> list[str]:
+        """The ids of the images (64 hex digits)."""
+        return sorted({line.removeprefix("sha256:") for line in self.run("images", "--no-trunc", "--quiet").split()})
