@@ -72,6 +72,9 @@ class Timeline:
     def inject_at_once(self) -> None:
         """The faults that are in force before anything is started."""
         self._began = self._world.stack.clock.now()
+        if any(isinstance(fault, HttpFault) for fault in self._world.scenario.faults):
+            # behind the proxy from the start: a client that is moved there later loses its connections
+            self._world.stack.use_proxy()
         for fault in self._world.scenario.faults:
             if fault.start and is_immediate(fault):
                 self._inject(fault)

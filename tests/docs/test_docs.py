@@ -70,7 +70,6 @@ def test_every_action_and_fault_of_the_schema_is_named() -> None:
         for suffix in ("Step", "Fault"):
             if definition.endswith(suffix) and definition not in ("HttpFault", "LossFault", "ReadOnlyFault"):
                 verb = re.sub(r"(?<!^)(?=[A-Z])", "_", definition.removesuffix(suffix)).lower()
-                verb = {"partition": "partition"}.get(verb, verb)
                 assert f"`{verb}`" in text, definition
 
 
