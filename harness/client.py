@@ -440,6 +440,16 @@ class Client:
 
     # --- waits
 
+    def wait_ended(self, *, within: Deadline | float = CLIENT_DEADLINE) -> None:
+        """Wait until the client has ended by itself."""
+
+        def ended() -> bool:
+            self.container.reload()
+            return self.container.status == "exited"
+
+        self._wait(ended, "ending by itself", within)
+        self._went_down("by itself")
+
     def _wait(self, condition: Callable[[], bool], what: str, within: Deadline | float) -> None:
         wait_until(condition, f"{self.name}: {what}", within=within, evidence=self.stack.history.evidence)
 

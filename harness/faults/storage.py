@@ -24,8 +24,11 @@ class StorageFaults:
     stack: Stack
     add: Callable[..., Fault]
 
-    def fill_disk(self, client: Client) -> Fault:
-        """Fill the disk that a host's data directory is on. The client needs one of its own: `stack.client(disk_mb=64)`."""
+    def fill_disk(self, client: Client, *, leave_kb: int = 0) -> Fault:
+        """Fill the disk that a host's data directory is on, but for `leave_kb`.
+
+        The client needs a disk of its own: `stack.client(disk_mb=64)`. One that cannot even write its state file ends a minute later.
+        """
         if not client.disk_mb:
             raise UsageError(
                 "a client without a disk of its own",
@@ -34,8 +37,13 @@ class StorageFaults:
                 remedy="stack.client(disk_mb=64)",
             )
         filler = f"{client.DATA_DIRECTORY}/{_FILLER}"
-        client.exec(["sh", "-c", f"cat /dev/zero > {filler}"], check=False)
-        return self.add("disk full", client.name, lambda: client.exec(["rm", "-f", filler]) and None)
+        client.exec(["sh", "-c", f"cat /dev/zero > {filler}; truncate -s -{int(leave_kb)}K {filler}"], check=False)
+
+        def heal() -> None:
+            if client.is_running:  # else its disk went with it
+                client.exec(["rm", "-f", filler])
+
+        return self.add("disk full", client.name, heal, leave_kb=leave_kb)
 
     def make_read_only(self, client: Client) -> Fault:
         """Take the right to write in its data directory from the client: nothing can be made, replaced or removed there."""

@@ -56,16 +56,24 @@ def test_a_damaged_checkpoint_means_starting_again(stack: Stack, client_version:
     assert "damaged" in job.result.stderr
 
 
-def test_a_full_disk_stops_downloads_until_there_is_room(stack: Stack, client_version: ClientVersion) -> None:
-    client = stack.client(attach=True, disk_mb=48, preferences={"disk_min_free_gb": 0, "disk_max_used_pct": 100})
-    fault = stack.faults.fill_disk(client)
-    job = stack.project.submit("uppercase", input=b"x" * 2_000_000, rsc_disk_bound=10_000_000)
-    client.update(stack.project)
+def test_a_host_with_a_full_disk_gets_no_work_until_there_is_room(stack: Stack, client_version: ClientVersion) -> None:
+    client = stack.client(attach=True, disk_mb=64, preferences={"disk_min_free_gb": 0, "disk_max_used_pct": 100})
+    fault = stack.faults.fill_disk(client, leave_kb=1000)
+    job = stack.project.submit("uppercase", input=b"x" * 2_000_000, rsc_disk_bound=20_000_000)
 
-    stack.history.wait("rpc.scheduler", within=20, project=stack.project.name)
-    assert not job.history.find("job.validated")
+    client.update(stack.project)
+    client.wait_message("disk")
+    assert not job.history.find("result.sent")
     fault.heal()
-    for _ in range(5):
-        stack.clock.skip(3600)
-        client.update(stack.project)
+    client.update(stack.project)
     job.wait_for(JobState.VALIDATED)
+
+
+def test_a_client_that_cannot_write_its_state_ends(stack: Stack, client_version: ClientVersion) -> None:
+    client = stack.client(attach=True, disk_mb=32)
+    stack.faults.fill_disk(client)
+
+    client.rpc().project_nomorework(stack.project.master_url)  # a change that it wants to write down
+    client.wait_ended(within=30)
+
+    assert "write state file" in client.log()
