@@ -179,8 +179,12 @@ def _job(world: ScenarioWorld, wanted: expected.JobExpectation) -> Iterator[Clai
             mask |= ErrorMask[error.upper()]
         yield Claim(
             f"the error mask of {name} is {' and '.join(wanted.error_mask) or 'empty'}",
-            lambda: ((got := world.job(name).error_mask) == mask, str(got)),
+            lambda: ((got := world.job(name).error_mask) == mask, _bits(got)),
         )
+
+
+def _bits(mask: ErrorMask) -> str:
+    return " and ".join(str(bit.name).lower() for bit in ErrorMask if bit in mask) or "empty"
 
 
 def _reaches(world: ScenarioWorld, job: str, state: str, times: int) -> Claim:
