@@ -42,8 +42,9 @@ def _str(name: str, length: int = 254, *, unique: bool = False) -> Column[str]:
 
 
 def _blob(name: str) -> Column[str]:
-    # A length above 64 KiB makes MariaDB choose MEDIUMTEXT; the others ignore it.
-    return Column(name, Text(2**24 - 1), nullable=False, default="")
+    # A length above 64 KiB makes MariaDB choose MEDIUMTEXT; PostgreSQL takes no length at all.
+    kind = Text().with_variant(Text(2**24 - 1), "mysql", "mariadb")
+    return Column(name, kind, nullable=False, default="")
 
 
 def _table(name: str, *items: Column[int] | Column[float] | Column[str] | Index) -> Table:

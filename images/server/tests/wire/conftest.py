@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,8 +28,11 @@ def runner() -> Iterator[asyncio.Runner]:
 
 @pytest.fixture
 def registry(tmp_path: Path) -> Iterator[Registry]:
-    registry = Registry(tmp_path, BASE, Mailer())
+    # BOINC_TEST_DATABASE_URL: the same tests on MariaDB or PostgreSQL.
+    registry = Registry(tmp_path, BASE, Mailer(), os.environ.get("BOINC_TEST_DATABASE_URL"))
     yield registry
+    for project in list(registry):
+        registry.delete(project.name)
     registry.close()
 
 
