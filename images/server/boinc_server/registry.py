@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import create_engine, inspect, text
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import Engine, make_url
+from sqlalchemy.pool import NullPool
 
 from boinc_server import appversions, crypt
 from boinc_server.clock import ClockSpec
@@ -155,28 +156,30 @@ class Registry:
             project.close()
 
 
+def _administration(url: str) -> Engine:
+    """An engine on the database server itself, to create and drop databases."""
+    parsed = make_url(url)
+    # PostgreSQL has no connection without a database; the one of this name is always there.
+    database = "postgres" if parsed.get_backend_name() == "postgresql" else ""
+    return create_engine(parsed.set(database=database), isolation_level="AUTOCOMMIT", poolclass=NullPool)
+
+
 def ensure_database(server_url: str, database: str) -> None:
     """CREATE DATABASE on a MariaDB or PostgreSQL server unless it exists."""
-    engine = create_engine(server_url, isolation_level="AUTOCOMMIT")
-    try:
-        with engine.connect() as conn:
-            if engine.dialect.name == "postgresql":
-                query = text("SELECT 1 FROM pg_database WHERE datname = :name")
-                known = conn.execute(query, {"name": database}).first() is not None
-            else:
-                known = database in inspect(conn).get_schema_names()
-            if not known:
-                conn.execute(text(f"CREATE DATABASE {engine.dialect.identifier_preparer.quote(database)}"))
-    finally:
-        engine.dispose()
+    engine = _administration(server_url)
+    with engine.connect() as conn:
+        if engine.dialect.name == "postgresql":
+            known = conn.execute(text("SELECT 1 FROM pg_database WHERE datname = :name"), {"name": database}).first() is not None
+        else:
+            known = database in inspect(conn).get_schema_names()
+        if not known:
+            # Names and addresses are compared as they are written, as SQLite does.
+            options = "" if engine.dialect.name == "postgresql" else " CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
+            conn.execute(text(f"CREATE DATABASE {engine.dialect.identifier_preparer.quote(database)}{options}"))
 
 
 def drop_database(url: str) -> None:
     """DROP the database that `url` names."""
-    parsed = make_url(url)
-    engine = create_engine(parsed.set(database="postgres" if "postgres" in parsed.drivername else None), isolation_level="AUTOCOMMIT")
-    try:
-        with engine.connect() as conn:
-            conn.execute(text(f"DROP DATABASE IF EXISTS {engine.dialect.identifier_preparer.quote(str(parsed.database))}"))
-    finally:
-        engine.dispose()
+    engine = _administration(url)
+    with engine.connect() as conn:
+        conn.execute(text(f"DROP DATABASE IF EXISTS {engine.dialect.identifier_preparer.quote(str(make_url(url).database))}"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,6 +16,8 @@ from boinc_server.mail import Mailer
 from boinc_server.registry import Registry
 from sqlalchemy import select
 
+DATABASE_URL = os.environ.get("BOINC_TEST_DATABASE_URL")
+"""Run these tests on a database server instead of SQLite: an SQLAlchemy URL whose user may create databases."""
 DAY = 86400
 START = 1_700_000_000
 NO_INPUT = "<workunit>\n</workunit>\n"
@@ -150,8 +153,11 @@ class World:
 
 @pytest.fixture
 def registry(tmp_path: Path) -> Iterator[Registry]:
-    registry = Registry(tmp_path, "http://boinc.test/", Mailer())
+    registry = Registry(tmp_path, "http://boinc.test/", Mailer(), DATABASE_URL)
     yield registry
+    for project in list(registry):
+        if DATABASE_URL and not project.closed:
+            registry.delete(project.name)
     registry.close()
 
 

@@ -133,7 +133,7 @@ def test_a_restart_finishes_what_was_interrupted(world, registry, tmp_path):
         conn.execute(update(models.result).values(server_state=5, outcome=3, exit_status=1))
         conn.execute(update(models.workunit).values(transition_time=1, max_error_results=3))
     registry.close()
-    again = Registry(tmp_path, "http://boinc.test/", Mailer())
+    again = Registry(tmp_path, "http://boinc.test/", Mailer(), registry.database_url)
     again.load()
     project = again[world.project.name]
     with project.transaction() as tx:
