@@ -43,18 +43,20 @@ def doctor() -> None:
 @cli.command()
 @click.option("--clients", default=1, show_default=True, type=click.IntRange(0, 25), help="how many volunteers")
 @click.option("--client-version", default=str(NEWEST), show_default=True, help="their generation: 7.20, 8.0 or 8.2")
-@click.option("--detach", is_flag=True, help="return when it is up and leave it running until `harness down`")
-def up(clients: int, client_version: str, detach: bool) -> None:
+@click.option("--detach", is_flag=True, help="return when it is up and leave it running until `harness down` (without the start page)")
+@click.option("--port", default=0, type=click.IntRange(0, 65535), help="port of the start page on this host (default: any free one)")
+def up(clients: int, client_version: str, detach: bool, port: int) -> None:
     """Bring up a stack to look around in; Ctrl-C removes it."""
     from harness.clock import Clock  # noqa: PLC0415
     from harness.rig import Rig  # noqa: PLC0415
     from harness.stack import Stack  # noqa: PLC0415
+    from harness.startpage import Site  # noqa: PLC0415
 
     version = ClientVersion.of(client_version)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     rig = Rig(name="up", keep=detach)
     try:
-        stack = Stack(rig, "world", clock=Clock.real(), version=version)
+        stack = Stack(rig, "world", clock=Clock.steerable(), version=version)
         click.echo("starting the project server ...")
         project = stack.new_project("world")
         account = project.account()
@@ -68,13 +70,18 @@ def up(clients: int, client_version: str, detach: bool) -> None:
         click.echo(f"account  {account.email}, password {account.password!r}, key {account.authenticator}")
         click.echo(f"mails    {mails}")
         for client in stack.clients:
-            host, port = client.gui_rpc_address()
-            click.echo(f"client   {client.name}: GUI RPC {host}:{port}, password {client.password}  (harness shell {client.name})")
+            address = client.gui_rpc_address()
+            click.echo(f"client   {client.name}: GUI RPC {address}, password {client.password}  (harness shell {client.name})")
         if detach:
             click.echo("\nremove it with: harness down")
             return
-        click.echo("\nCtrl-C removes it.")
-        threading.Event().wait()
+        site = Site(stack, project, account, port=port)
+        site.start()
+        try:
+            click.echo(f"\nstart page  {site.url}\n\nCtrl-C removes it all.")
+            threading.Event().wait()
+        finally:
+            site.stop()
     except KeyboardInterrupt:
         click.echo("removing ...")
     finally:

@@ -44,9 +44,14 @@ class Clock:
         now = time.time()
         return cls(now, now, rate)
 
+    @classmethod
+    def steerable(cls) -> Clock:
+        """A clock that shows real time now and runs as fast, but may be skipped: its clients have a clock of their own."""
+        return cls.fast(1.0)
+
     @property
     def is_real(self) -> bool:
-        return self.rate == 1.0 and self.origin_real == self.origin_virtual
+        return self == Clock(0.0, 0.0, 1.0)
 
     def at(self, real: float) -> float:
         """The time this clock shows at real time `real`."""

@@ -26,6 +26,13 @@ def test_the_real_clock_is_the_one_on_the_wall() -> None:
     assert clock.environment() == {}
 
 
+def test_a_steerable_clock_shows_real_time_but_is_the_clients_own() -> None:
+    clock = Clock.steerable()
+    assert not clock.is_real
+    assert clock.at(clock.origin_real + 5) == clock.origin_real + 5
+    assert "HARNESS_CLOCK" in clock.environment()
+
+
 def test_a_fast_clock_begins_now() -> None:
     clock = Clock.fast(20)
     assert clock.at(clock.origin_real) == clock.origin_real

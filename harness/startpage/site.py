@@ -1,0 +1,203 @@
+"""The web server of the start page: on this host's loopback interface, for the person who typed `harness up`.
+
+/              the page            /timeline   the stack's report as of now
+/events?since  newer events        /scenario   what happened so far, as a scenario file
+/do (POST)     a button; needs the page's own token, so that no other page can press it
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import secrets
+import tempfile
+import threading
+from collections.abc import Callable, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, urlsplit
+
+from harness.errors import HarnessError, PortTaken
+from harness.report import Facts, page
+from harness.startpage.actions import Actions
+
+if TYPE_CHECKING:
+    from harness.history import Event
+    from harness.project.base import Account, Project
+    from harness.stack import Stack
+
+#: events in one answer, and the most that a button may post
+MOST_EVENTS = 500
+MOST_FORM = 4096
+#: by what names a browser on this host may ask for the page; another name is a page elsewhere that was pointed here
+_HOSTS = ("localhost", "127.0.0.1", "[::1]")
+_CSP = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; form-action 'self'; img-src data:"
+
+
+class Site:
+    """The start page of one stack. `start` serves it until `stop`."""
+
+    def __init__(self, stack: Stack, project: Project, account: Account, *, port: int = 0) -> None:
+        self.stack = stack
+        self.project = project
+        self.account = account
+        self.token = secrets.token_urlsafe(16)
+        self.actions = Actions(stack, project)
+        self._busy = threading.Lock()
+        try:
+            self._server = ThreadingHTTPServer(("127.0.0.1", port), _handler(self))
+        except OSError as error:
+            raise PortTaken(
+                "the start page cannot be served there",
+                thing=f"127.0.0.1:{port}",
+                expected=f"a free port ({error.strerror})",
+                remedy="choose another with --port, or none for any free one",
+            ) from error
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, name="start page", daemon=True)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_address[1]}/"
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._server.shutdown()
+        self._thread.join(timeout=5.0)
+        self._server.server_close()
+
+    # --- what it answers
+
+    def index(self, said: str = "") -> str:
+        """The page."""
+        admin = f"{self.stack.server.public_url()}/{self.project.name}_ops/"
+        return page.fill(
+            files("harness.startpage").joinpath("assets", "index.html").read_text(encoding="utf-8"),
+            {
+                "css": page.asset("page.css"),
+                "said": f'<p role="status" class="said">{html.escape(said)}</p>' if said else "",
+                "project": html.escape(self.stack.page(self.project)),
+                "admin": html.escape(admin),
+                "control_token": html.escape(self.stack.server.token),
+                "mails": html.escape(self.stack.mail.url),
+                "email": html.escape(self.account.email),
+                "password": html.escape(self.account.password),
+                "key": html.escape(self.account.authenticator),
+                "master_url": html.escape(self.project.master_url),
+                "clients": "".join(self._row(client.name) for client in self.stack.clients),
+                "buttons": self._buttons(
+                    {"submit": "Submit a job", "submit-long": "Submit a long job", **self._time(), "heal": "Heal all"}
+                ),
+                "token": html.escape(self.token),
+            },
+        )
+
+    def _time(self) -> dict[str, str]:
+        return {} if self.stack.clock.is_real else {"skip-day": "Skip a day"}
+
+    def _row(self, name: str) -> str:
+        client = next(one for one in self.stack.clients if one.name == name)
+        running = client.is_running
+        where, password = (str(client.gui_rpc_address()), client.password) if running else ("not running", "")
+        names = {"update": "Update", "break-network": "Break network", "kill": "Kill"} if running else {"start": "Start again"}
+        cells = (client.name, client.boinc_version, where, password)
+        shown = "".join(f"<td>{html.escape(cell)}</td>" for cell in cells)
+        return f"<tr>{shown}<td>{self._buttons(names, client=name)}</td></tr>"
+
+    def _buttons(self, names: Mapping[str, str], client: str = "") -> str:
+        target = f'<input type="hidden" name="client" value="{html.escape(client)}">' if client else ""
+        return "".join(
+            f'<form method="post" action="/do"><input type="hidden" name="token" value="{html.escape(self.token)}">{target}'
+            f'<button name="action" value="{name}">{html.escape(text)}</button></form>'
+            for name, text in names.items()
+        )
+
+    def events(self, since: int) -> dict[str, object]:
+        """Events from number `since` on, and the number to ask for next."""
+        known = list(self.stack.history)
+        chosen = known[since : since + MOST_EVENTS]
+        return {"next": since + len(chosen), "events": [_shown(event) for event in chosen]}
+
+    def timeline(self) -> str:
+        """The report of the stack as of now."""
+        with tempfile.TemporaryDirectory(prefix="boinc-harness-") as folder:
+            self.stack.history.write(Path(folder) / "history.jsonl")
+            return page.render(Path(folder), Facts(f"the stack of harness up, {len(self.stack.history)} events so far"))
+
+    def scenario(self) -> str:
+        """What happened so far as a scenario file."""
+        from harness.scenario.record import record  # noqa: PLC0415 - only for those who ask
+
+        return record([json.loads(event.as_json()) for event in self.stack.history], name="harness up")
+
+    def press(self, form: Mapping[str, list[str]]) -> str:
+        """A button was pressed: do it, one at a time, and say what came of it."""
+        with self._busy:
+            try:
+                return self.actions.do(form.get("action", [""])[0], form.get("client", [""])[0])
+            except HarnessError as error:
+                return str(error)
+
+
+def _shown(event: Event) -> dict[str, object]:
+    fields = " ".join(f"{name}={value}" for name, value in event.data.items() if value not in (None, "", []))
+    return {"time": event.virtual, "kind": event.kind, "source": event.source, "text": fields[:400]}
+
+
+def _handler(site: Site) -> Callable[..., BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        timeout = 30.0
+
+        def do_GET(self) -> None:
+            parts = urlsplit(self.path)
+            query = parse_qs(parts.query)
+            if not self._own_host():
+                self._answer(421, "text/plain", "this page is for http://127.0.0.1 only\n")
+            elif parts.path == "/":
+                self._answer(200, "text/html", site.index(query.get("said", [""])[0]))
+            elif parts.path == "/events":
+                since = query.get("since", ["0"])[0]
+                self._answer(200, "application/json", json.dumps(site.events(int(since) if since.isdecimal() else 0), default=str))
+            elif parts.path == "/timeline":
+                self._answer(200, "text/html", site.timeline())
+            elif parts.path == "/scenario":
+                self._answer(200, "text/plain", site.scenario(), {"Content-Disposition": 'attachment; filename="recorded.scenario.yaml"'})
+            else:
+                self._answer(404, "text/plain", "no such page\n")
+
+        def do_POST(self) -> None:
+            length = self.headers.get("Content-Length", "")
+            if not length.isdecimal() or int(length) > MOST_FORM:
+                self.close_connection = True
+                self._answer(413, "text/plain", f"a form of at most {MOST_FORM} bytes, and its Content-Length, please\n")
+                return
+            form = parse_qs(self.rfile.read(int(length)).decode("utf-8", "replace"))
+            if urlsplit(self.path).path != "/do":
+                self._answer(404, "text/plain", "no such page\n")
+            elif not self._own_host() or not secrets.compare_digest(form.get("token", [""])[0].encode(), site.token.encode()):
+                self._answer(403, "text/plain", "buttons work from the page itself only\n")
+            else:
+                self._answer(200, "text/html", site.index(site.press(form)))
+
+        def _own_host(self) -> bool:
+            return self.headers.get("Host", "").rpartition(":")[0] in _HOSTS
+
+        def _answer(self, status: int, kind: str, text: str, more: Mapping[str, str] | None = None) -> None:
+            body = text.encode("utf-8")
+            self.send_response(status)
+            own = kind == "text/html" and not self.path.startswith("/timeline")
+            headers = {"Content-Type": f"{kind}; charset=utf-8", "Content-Length": str(len(body)), "Cache-Control": "no-store"}
+            for name, value in {**headers, **({"Content-Security-Policy": _CSP} if own else {}), **(more or {})}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
+            pass
+
+    return Handler
