@@ -183,29 +183,36 @@ std::string Machine::saved_state_file() const {
     return "";
 }
 
-void Machine::destroy(int pid, const MachineConfig& c) {
-    power_off(pid);
+bool Machine::forget(const MachineConfig& c) {
     bool gone = false;
     try {
-        // Its session may still be closing; the call is repeated then.
-        manage_.run({"unregistervm", name_, "--delete"}, kSlow);
+        // Without --delete, which would delete the images that the machine's disks are children of. The session may still be
+        // closing; the call is repeated then.
+        manage_.run({"unregistervm", name_}, kSlow);
         gone = true;
     } catch (const VBoxError& error) {
         gone = error.is("VBOX_E_OBJECT_NOT_FOUND") || error.is("0x80bb0001");
         if (!gone) say(error.what());
     }
-    if (!gone) manage_.try_run({"unregistervm", name_}, kSlow);
     for (const auto& disk : c.disks) {
-        // Media that other machines may be using too: VirtualBox refuses then, which is right.
-        const std::string medium = disk.parent.empty() ? disk.medium : disk.parent;
-        if (disk.kind == Disk::kHard && disk.parent.empty()) continue;   // --delete has taken it
+        // What was opened before it was attached stays on VirtualBox's list: parents, CD and floppy images.
+        if (disk.kind == Disk::kHard && disk.parent.empty()) continue;
         const char* kind = disk.kind == Disk::kHard ? "disk" : disk.kind == Disk::kDvd ? "dvd" : "floppy";
         try {
-            manage_.run({"closemedium", kind, medium}, kQuick);
+            manage_.run({"closemedium", kind, disk.parent.empty() ? disk.medium : disk.parent}, kQuick);
         } catch (const VBoxError& error) {
+            // Refused if another task's machine has it too, which is right.
             if (error.code == "timeout" || error.code == "missing") say(error.what());
         }
-        if (disk.kind == Disk::kHard) unlink(disk.medium.c_str());
+    }
+    return gone;
+}
+
+void Machine::destroy(int pid, const MachineConfig& c) {
+    power_off(pid);
+    forget(c);
+    for (const auto& disk : c.disks) {
+        if (!disk.parent.empty()) unlink(disk.medium.c_str());
     }
     std::error_code error;
     std::filesystem::remove_all(folder(), error);   // follows no symbolic link

@@ -72,7 +72,9 @@ public:
     void screenshot(const std::string& file);
     void kill_process(int pid);
     void power_off(int pid);                 // for good, if need be by killing process `pid`
-    // Unregistered, its files and the media that only it had are gone. Never throws.
+    // Off VirtualBox's lists, with its media; its files stay, for registervm. Never throws.
+    bool forget(const MachineConfig& config);
+    // The same, and its files are gone. Never throws.
     void destroy(int pid, const MachineConfig& config);
 
     std::string saved_state_file() const;    // "" if there is none

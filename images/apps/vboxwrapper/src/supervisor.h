@@ -30,6 +30,7 @@ private:
     // supervisor_start.cpp: until the guest runs
     void read_job();
     void require_host();
+    void host_works();
     [[noreturn]] void host_unusable();
     void require_virtualbox();
     void make_or_continue();

@@ -57,7 +57,7 @@ void Supervisor::postpone(const Postponed& postponed) {
             machine_->power_off(pid_);
             rest_of_log();
             save_checkpoint(true);
-            manage_.try_run({"unregistervm", machine_->name()});
+            machine_->forget(whole_config());
         } else {
             take_apart(false);
             checkpoint_.machine_made = false;
@@ -93,15 +93,7 @@ void Supervisor::stop_for_later() {
         rest_of_log();
         if (saved || checkpoint_.resumable) {
             save_checkpoint(true);
-            manage_.try_run({"unregistervm", machine_->name()});
-            for (const auto& disk : config_.disks) {
-                if (disk.kind != Disk::kDvd) continue;
-                try {
-                    manage_.run({"closemedium", "dvd", disk.medium});
-                } catch (const VBoxError&) {
-                    // Another task's machine has it too, or it went with this one.
-                }
-            }
+            machine_->forget(whole_config());
         } else {
             take_apart(false);
             checkpoint_.machine_made = false;

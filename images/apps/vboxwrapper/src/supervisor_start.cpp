@@ -47,12 +47,14 @@ void Supervisor::host_unusable() {
 
 void Supervisor::require_host() {
     if (!host_.usable()) host_unusable();
-    if (checkpoint_.postponed > 0 && !checkpoint_.notice.empty()) {
-        say("This host can run the task's virtual machine now");
-        app_.send_trickle_up("vm_host", "<vm_host>\n<usable>1</usable>\n</vm_host>\n");
-        checkpoint_.notice.clear();
-        checkpoint_.postponed = 0;
-    }
+}
+
+void Supervisor::host_works() {
+    if (checkpoint_.notice.empty()) return;
+    say("This host can run the task's virtual machine now");
+    app_.send_trickle_up("vm_host", "<vm_host>\n<usable>1</usable>\n</vm_host>\n");
+    checkpoint_.notice.clear();
+    checkpoint_.postponed = 0;
 }
 
 void Supervisor::require_virtualbox() {
@@ -143,6 +145,7 @@ void Supervisor::start_machine() {
     runtime_error_.clear();
     machine_->start(app_.init().vbox_window);
     find_process();
+    host_works();
     paused_ = false;
     last_tick_ = now();
     heartbeat_mtime_ = -1, heartbeat_seen_ = elapsed_;
