@@ -57,12 +57,12 @@ def test_a_damaged_checkpoint_means_starting_again(stack: Stack, client_version:
 
 
 def test_a_host_with_a_full_disk_gets_no_work_until_there_is_room(stack: Stack, client_version: ClientVersion) -> None:
-    client = stack.client(attach=True, disk_mb=64, preferences={"disk_min_free_gb": 0, "disk_max_used_pct": 100})
+    client = stack.client(attach=True, disk_mb=256, preferences={"disk_min_free_gb": 0, "disk_max_used_pct": 100})
     fault = stack.faults.fill_disk(client, leave_kb=1000)
     job = stack.project.submit("uppercase", input=b"x" * 2_000_000, rsc_disk_bound=20_000_000)
 
     client.update(stack.project)
-    client.wait_message("disk")
+    client.wait_message("more disk space")
     assert not job.history.find("result.sent")
     fault.heal()
     client.update(stack.project)
