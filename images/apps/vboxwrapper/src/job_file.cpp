@@ -251,7 +251,8 @@ private:
 
     void warm_start(const XmlNode& node) {
         WarmStartOptions& w = job_.warm_start;
-        group(node, {{"ready_file", [&](const XmlNode& n) { w.ready_file = file(n); }},
+        group(node, {{"wanted_file", [&](const XmlNode& n) { w.wanted_file = file(n); }},
+                     {"ready_file", [&](const XmlNode& n) { w.ready_file = file(n); }},
                      {"go_file", [&](const XmlNode& n) { w.go_file = file(n); }},
                      {"max_age_days", [&](const XmlNode& n) { w.max_age_days = real(n, 0.001, 36500); }}});
         if (w.ready_file.empty() || w.go_file.empty()) fail(node.line, "<warm_start> needs <ready_file> and <go_file>");

@@ -27,6 +27,7 @@ struct PersistentDiskOptions {
 
 // A saved state of the booted guest that later jobs resume.
 struct WarmStartOptions {
+    std::string wanted_file;  // "" or a file that the wrapper creates there before the guest boots, to ask it to wait
     std::string ready_file;   // the guest creates it in the shared folder when it has booted
     std::string go_file;      // the wrapper creates it there when the guest may read the job's files
     double max_age_days = 30;

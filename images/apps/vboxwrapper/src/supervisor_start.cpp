@@ -87,7 +87,7 @@ void Supervisor::require_virtualbox() {
 
 void Supervisor::forget_old_triggers() {
     for (const auto& name : {job_.heartbeat_file, job_.fraction_done_file, job_.temporary_exit_file, job_.completion_file,
-                             job_.warm_start.ready_file, job_.warm_start.go_file, job_.persistent_disk.discard_file}) {
+                             job_.warm_start.wanted_file, job_.warm_start.ready_file, job_.warm_start.go_file, job_.persistent_disk.discard_file}) {
         if (!name.empty() && shared_) shared_->remove(name);
     }
 }
@@ -197,8 +197,9 @@ void Supervisor::make(bool allow_warm) {
         say("The guest goes on from the saved state of a booted one");
         shared_->write(job_.warm_start.go_file, number(wall_clock()) + "\n");
     } else {
-        start_machine();
         warm_wanted_ = warm_ != nullptr;
+        if (warm_wanted_ && !job_.warm_start.wanted_file.empty()) shared_->write(job_.warm_start.wanted_file, "1\n");
+        start_machine();
     }
 }
 
