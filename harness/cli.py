@@ -7,13 +7,12 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Sequence
 from typing import NoReturn
 
 import click
 
-from harness import scenario_cli
+from harness import manager_cli, scenario_cli
 from harness.errors import HarnessError, UsageError
 from harness.versions import NEWEST, ClientVersion
 
@@ -25,7 +24,7 @@ def cli() -> None:
     """A BOINC world in containers: look at it, run scenarios in it, clean up after it."""
 
 
-for _command in scenario_cli.COMMANDS:
+for _command in (*scenario_cli.COMMANDS, manager_cli.gui):
     cli.add_command(_command)
 
 
@@ -47,47 +46,13 @@ def doctor() -> None:
 @click.option("--port", default=0, type=click.IntRange(0, 65535), help="port of the start page on this host (default: any free one)")
 def up(clients: int, client_version: str, detach: bool, port: int) -> None:
     """Bring up a stack to look around in; Ctrl-C removes it."""
-    from harness.clock import Clock  # noqa: PLC0415
-    from harness.rig import Rig  # noqa: PLC0415
-    from harness.stack import Stack  # noqa: PLC0415
-    from harness.startpage import Site  # noqa: PLC0415
+    from harness.up import bring_up  # noqa: PLC0415
 
-    version = ClientVersion.of(client_version)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    rig = Rig(name="up", keep=detach)
     try:
-        stack = Stack(rig, "world", clock=Clock.steerable(), version=version)
-        click.echo("starting the project server ...")
-        project = stack.new_project("world")
-        account = project.account()
-        click.echo("starting the mail sink ...")
-        mails = stack.mail.url
-        if clients:
-            click.echo(f"starting {clients} client{'s' if clients > 1 else ''} (BOINC {version}) ...")
-            stack.start_clients(clients, attach=project)
-        project.submit("uppercase", input=b"hello from harness up\n")
-        click.echo(f"\nproject  {stack.page(project)}  (the volunteers' own name for it: {project.master_url})")
-        click.echo(f"account  {account.email}, password {account.password!r}, key {account.authenticator}")
-        click.echo(f"mails    {mails}")
-        for client in stack.clients:
-            address = client.gui_rpc_address()
-            click.echo(f"client   {client.name}: GUI RPC {address}, password {client.password}  (harness shell {client.name})")
-        if detach:
-            click.echo("\nremove it with: harness down")
-            return
-        site = Site(stack, project, account, port=port)
-        site.start()
-        try:
-            click.echo(f"\nstart page  {site.url}\n\nCtrl-C removes it all.")
-            threading.Event().wait()
-        finally:
-            site.stop()
+        bring_up(clients=clients, version=ClientVersion.of(client_version), detach=detach, port=port, say=click.echo)
     except KeyboardInterrupt:
-        click.echo("removing ...")
-    finally:
-        if not rig.keep or sys.exc_info()[0] is not None:
-            rig.keep = False
-            rig.close()
+        sys.exit(130)
 
 
 @cli.command()

@@ -55,7 +55,7 @@ class ServerHandle:
     def public_url(self) -> str:
         """Where this process reaches what volunteers know as http://boinc.test."""
         host, port = engine.address(self.container, PUBLIC_PORT, network=self._rig.control_network)
-        return f"http://{host}:{port}"
+        return f"http://{host}" if port == PUBLIC_PORT else f"http://{host}:{port}"
 
     def stop(self) -> None:
         """End it in good order (SIGTERM)."""
@@ -270,6 +270,11 @@ class Rig:
     def remove_later(self, container_name: str) -> None:
         """Remove a container in the background; `close` waits for it."""
         self._pending.append(self._background.submit(containers.remove_quietly, container_name))
+
+    def discard(self) -> None:
+        """Remove everything, even what was to be kept."""
+        self.keep = False
+        self.close()
 
     def close(self) -> None:
         """Remove everything, whatever fails on the way; the first failure is raised at the end."""
