@@ -13,6 +13,7 @@ HTTP status. Refusals are logged and become events; details of a failure of ours
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import logging
 from typing import TYPE_CHECKING, Final
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from boinc_server.registry import Registry
 
 GZIP_MIN: Final = 600
+BIG_REQUEST: Final = 256 * 1024
 XML: Final = "text/xml; charset=utf-8"
 TEXT: Final = "text/plain; charset=utf-8"
 _log = logging.getLogger("boinc_server.public")
@@ -108,7 +110,9 @@ class PublicApp:
         if request.method not in {"POST", "GET"}:
             raise Refused(405, f"{request.method} on the scheduler")
         body = await request.body.read_all(limits.MAX_SCHEDULER_REQUEST)
-        reply = scheduler.handle_request(project, body, request.remote_addr)
+        # Reading a big request takes a while: not on the loop that serves everybody.
+        parsed = await asyncio.to_thread(scheduler.parse, body) if len(body) > BIG_REQUEST else None
+        reply = scheduler.handle_request(project, body, request.remote_addr, parsed)
         await request.reply(reply, XML)
 
     async def upload(self, project: Project, request: Request) -> None:

@@ -26,8 +26,22 @@ BAD_KEY: Final = "Invalid or missing account key.  To fix, remove and add this p
 TOO_OLD: Final = "Your BOINC client software is too old.  Please install the current version."
 
 
-def handle_request(project: Project, body: bytes, remote_addr: str = "") -> bytes:
-    """The reply to a scheduler RPC. Never raises for anything the client sent, except WireError 413."""
+def parse(body: bytes) -> SchedulerRequest | WireError:
+    """The request, or why it is none. Raises WireError 413."""
+    try:
+        return parse_request(body)
+    except WireError as error:
+        if error.status == 413:
+            raise
+        return error
+
+
+def handle_request(project: Project, body: bytes, remote_addr: str = "", request: SchedulerRequest | WireError | None = None) -> bytes:
+    """The reply to a scheduler RPC. Never raises for anything the client sent, except WireError 413.
+
+    Args:
+        request: what `parse` made of the body, if that has been done already.
+    """
     config = project.config
     # A master_url in the configuration is where clients shall move to; the pages stay where they are.
     master_url = config.master_url or project.master_url
@@ -38,14 +52,11 @@ def handle_request(project: Project, body: bytes, remote_addr: str = "") -> byte
         reply.project_is_down = True
         project.emit("rpc.scheduler", host=0, user=0, messages=[MAINTENANCE], error="down", request_delay=reply.request_delay)
         return reply.write()
-    try:
-        request = parse_request(body)
-    except WireError as error:
-        if error.status == 413:
-            raise
-        reply.insert_message(f"Error in request message: {error.what}")
-        project.log.warning("incomplete scheduler request from %s: %s", remote_addr, error.what)
-        project.emit("rpc.scheduler", host=0, user=0, messages=[m.text for m in reply.messages], error=error.what)
+    request = request or parse(body)
+    if isinstance(request, WireError):
+        reply.insert_message(f"Error in request message: {request.what}")
+        project.log.warning("incomplete scheduler request from %s: %s", remote_addr, request.what)
+        project.emit("rpc.scheduler", host=0, user=0, messages=[m.text for m in reply.messages], error=request.what)
         return reply.write()
     with project.transaction() as tx:
         _process(project, tx, request, reply, remote_addr)

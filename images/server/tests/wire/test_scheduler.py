@@ -362,6 +362,14 @@ def test_a_browser_gets_an_answer_too(ann: Volunteer) -> None:
     assert simulate.read_reply(ann.http.get(URL).content).says("Error in request message: no start tag")
 
 
+def test_a_big_request_is_read_like_a_small_one(ann: Volunteer) -> None:
+    padding = "<unknown>x</unknown>\n" * 20_000
+    ann.host.extra = padding
+    assert ann.rpc().values["hostid"] == "1"
+    response = ann.http.post(URL, f"<scheduler_request>{padding}".encode())
+    assert simulate.read_reply(response.content).says("Error in request message: no end tag")
+
+
 def test_a_body_that_is_too_big_is_413_and_the_server_goes_on(ann: Volunteer) -> None:
     assert ann.http.post(URL, b"x" * (33 * 1024 * 1024)).status_code == 413
     assert ann.rpc().values["userid"] == "1"
