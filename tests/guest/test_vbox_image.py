@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from harness import engine, images, labels
 from harness.faults.vbox import INVALID_OBJECT_STATE, Rule, VBoxFaults
 from harness.vm import VBoxManageFailed, guest_lines
 from tests.guest.conftest import HOME, Host
@@ -128,3 +129,25 @@ $M -q getextradata global VBoxInternal/EM/IemExecutesAll
     log = host.run("cat", f"{home}/older/Logs/VBox.log")
     assert guest_lines(log)
     assert "fIemExecutesAll=true" in log
+
+
+def test_with_a_fitting_driver_the_stock_program_takes_over() -> None:
+    """As far as it goes without one: it looks for the driver itself, and is in its own place from then on."""
+    script = """printf '%s_Debian r1' "$VBOX_VERSION" > /tmp/version
+VBoxHeadless --help
+cmp /usr/lib/virtualbox/VBoxHeadless /usr/lib/virtualbox/VBoxHeadless-hardened && echo the stock one
+"""
+    output = engine.connect().containers.run(
+        images.ensure("client-vbox"),
+        ["-c", script],
+        entrypoint="sh",
+        user="root",
+        environment={"BOINC_VBOX_DEVICE": "/dev/null", "BOINC_VBOX_MODULE_VERSION": "/tmp/version"},
+        labels=labels.owner_labels(role="client"),
+        network_mode="none",
+        remove=True,
+        stderr=True,
+    )
+    assert isinstance(output, bytes)
+    assert "Kernel driver not installed" in output.decode()
+    assert "the stock one" in output.decode()
