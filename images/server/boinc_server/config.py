@@ -6,9 +6,10 @@ not silently test something else.
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 Seconds = Annotated[float, Field(ge=0, le=2**31)]
 Count = Annotated[int, Field(ge=0, le=2**31 - 1)]
@@ -152,6 +153,16 @@ class ProjectConfig(BaseModel):
     # Purge
     purge_min_age_days: Annotated[float, Field(ge=0)] = 0
     db_purge: bool = False
+
+    @field_validator("ban_os", "ban_cpu", "invite_codes", "do_file_delete_regex")
+    @classmethod
+    def _regular_expressions(cls, value: list[str] | str) -> list[str] | str:
+        for pattern in [value] if isinstance(value, str) else value:
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise ValueError(f"{pattern!r} is no regular expression: {error}") from None
+        return value
 
     def grace_period(self) -> float:
         """Seconds that the database gives a result beyond the deadline its client knows."""

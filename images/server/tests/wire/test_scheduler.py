@@ -708,3 +708,10 @@ def test_every_rpc_is_an_event(ann: Volunteer) -> None:
 def test_http_type(ann: Volunteer, http: Http) -> None:
     assert http.post(URL, ann.host.request()).headers["content-type"].startswith("text/xml")
     assert http("PUT", URL).status_code == 405
+
+
+@pytest.mark.parametrize("option", ["ban_os", "ban_cpu", "invite_codes", "do_file_delete_regex"])
+def test_a_pattern_that_is_none_is_refused_when_it_is_set(project: Project, option: str) -> None:
+    value: Any = ["("] if option.startswith("ban") else "("
+    with pytest.raises(ValueError, match="no regular expression"):
+        project.configure({option: value})
