@@ -77,14 +77,14 @@ SPECS: Mapping[str, Spec] = {
         Spec("base", bases.SUITES),
         Spec("apps", ("sid",), without=("vboxwrapper", "container_wrapper")),  # the only suite whose static BOINC libraries hold any code
         Spec("client", bases.SUITES, target="core", without=("vbox", "gui", "podman")),
-        Spec("client-vbox", ("sid",), folder="client", target="vbox", default=False, without=("gui", "podman")),
+        Spec("client-vbox", ("sid",), folder="client", target="vbox", without=("gui", "podman")),
         Spec("client-gui", bases.SUITES, folder="client", target="gui", default=False, without=("vbox", "podman")),
         Spec("client-containers", ("sid",), folder="client", target="containers", without=("vbox", "gui")),
         Spec("server", ("trixie",), uses={"APPS": "apps"}),
         Spec("mail", ("trixie",)),
         Spec("proxy", ("trixie",)),
-        Spec("guest", ("trixie",), default=False),
-        Spec("vboxwrapper", ("bookworm",), folder="apps/vboxwrapper", default=False),
+        Spec("guest", ("trixie",)),
+        Spec("vboxwrapper", ("bookworm",), folder="apps/vboxwrapper"),
         Spec("container-wrapper", ("bookworm",), folder="apps/container_wrapper", borrows={"common": "apps/vboxwrapper/src"}),
     )
 }
