@@ -64,11 +64,15 @@ def down() -> None:
 
 
 @cli.command(name="sweep")
-def sweep_() -> None:
+@click.option("--images", "old_images", is_flag=True, help="remove images that the files of this tree no longer make, too")
+def sweep_(old_images: bool) -> None:
     """Remove what killed runs left behind; what lives or was kept on purpose stays."""
-    from harness import sweep  # noqa: PLC0415
+    from harness import images, sweep  # noqa: PLC0415
 
     click.echo(sweep.sweep().describe())
+    if old_images:
+        removed = images.remove_outdated()
+        click.echo("\n".join(["removed outdated images:", *removed]) if removed else "no image is outdated")
 
 
 @cli.command(context_settings={"ignore_unknown_options": True})

@@ -214,6 +214,23 @@ def ensure_all(wanted: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
     return tags
 
 
+def current() -> set[str]:
+    """The tags that the images of this tree have now."""
+    return {tag(spec.name, suite) for spec in SPECS.values() if spec.exists for suite in spec.suites}
+
+
+def remove_outdated() -> list[str]:
+    """Remove our images under tags that this tree no longer has, but for those that a container uses; returns what went."""
+    removed = []
+    for old in sorted(present() - current()):
+        with engine.guard(f"removing {old}"):
+            client = engine.connect()
+            if not client.containers.list(all=True, filters={"ancestor": old}):
+                client.images.remove(old)
+                removed.append(old)
+    return removed
+
+
 def default_images() -> list[tuple[str, str]]:
     """(name, variant) of the images that `./run` builds, those that others are FROM first."""
     return [(spec.name, suite) for spec in SPECS.values() if spec.default and spec.exists for suite in spec.suites]

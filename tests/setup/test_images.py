@@ -160,3 +160,29 @@ def test_the_first_failure_ends_the_building_of_several(tree: Path, monkeypatch:
 
 def test_every_registered_default_image_can_be_built_from_this_tree() -> None:
     assert {name for name, _ in images.default_images()} == {spec.name for spec in images.SPECS.values() if spec.default}
+
+
+class _FakeEngine:
+    """The engine's images: which of them containers use, and which were removed."""
+
+    def __init__(self, used: set[str]) -> None:
+        self._used = used
+        self.removed: list[str] = []
+        self.images = self
+        self.containers = self
+
+    def list(self, *, all: bool, filters: dict[str, str]) -> list[str]:  # noqa: A002 - the SDK's name
+        return [filters["ancestor"]] if filters["ancestor"] in self._used else []
+
+    def remove(self, name: str) -> None:
+        self.removed.append(name)
+
+
+def test_outdated_images_go_and_current_and_used_ones_stay(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = _FakeEngine(used={"boinc-harness/x:used"})
+    here = images.current() | {"boinc-harness/x:old", "boinc-harness/x:used"}
+    monkeypatch.setattr(images, "present", lambda: here)
+    monkeypatch.setattr(engine, "connect", lambda: fake)
+
+    assert images.remove_outdated() == ["boinc-harness/x:old"]
+    assert fake.removed == ["boinc-harness/x:old"]
