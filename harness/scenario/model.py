@@ -33,6 +33,15 @@ class CcConfig(Model):
     options: dict[OptionName, Scalar] = Field(default_factory=dict)
 
 
+class CpuModel(Model):
+    """What a host's /proc/cpuinfo shows; what is not given is as on the machine that runs this."""
+
+    vmx: bool | None = None
+    svm: bool | None = None
+    hypervisor: bool | None = None
+    cores: int | None = Field(default=None, ge=1, le=256)
+
+
 class ClientModel(Model):
     """A volunteer's host."""
 
@@ -50,6 +59,11 @@ class ClientModel(Model):
     cc_config: CcConfig | None = None
     disk_mb: int = Field(default=0, ge=0, le=4096)
     """A disk of its own of that size for the data directory, in memory: one that can be filled."""
+    vbox: bool = False
+    """A host with VirtualBox."""
+    podman: bool = False
+    """A host that can run containers (client 8.2)."""
+    cpu: CpuModel | None = None
     environment: dict[str, str] = Field(default_factory=dict)
     """Environment variables of the client's container (LANG, TZ, ...)."""
 
@@ -82,6 +96,16 @@ class AppVersionModel(Model):
     """Which of them can be executed (all but version.xml by default)."""
 
 
+class VmModel(Model):
+    """An application in a virtual machine: our guest and wrapper, unless files beside the scenario take their place."""
+
+    options: dict[OptionName, Scalar] = Field(default_factory=dict)
+    """Elements of vbox_job.xml."""
+    needs_acceleration: bool = False
+    iso: FilePath | None = None
+    job_file: FilePath | None = None
+
+
 class AppModel(Model):
     """An application; one of the samples needs no entry."""
 
@@ -92,6 +116,14 @@ class AppModel(Model):
     versions: list[AppVersionModel] = Field(default_factory=list)
     input_template: FilePath | None = None
     output_template: FilePath | None = None
+    vm: VmModel | None = None
+    """It runs in a virtual machine; its jobs have a `command`."""
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> AppModel:
+        if self.vm is not None and (self.versions or self.input_template or self.output_template):
+            raise ValueError("vm brings its own version and templates; leave out versions, input_template and output_template")
+        return self
 
 
 class ProjectModel(Model):
@@ -117,6 +149,8 @@ class JobModel(Model):
     )
     """The contents of its input files, in the order of the input template; one needs no list."""
     command_line: str = ""
+    command: str = ""
+    """For an application with `vm`: a shell command in the guest, in whose shared folder the input is `in` and the output `out`."""
     input_template: Content | None = None
     output_template: Content | None = None
     min_quorum: int | None = Field(default=None, ge=1)
@@ -151,7 +185,7 @@ class JobModel(Model):
 
     def options(self) -> dict[str, object]:
         """What was given of create_work's options."""
-        names = set(type(self).model_fields) - {"name", "app", "input", "command_line", "input_template", "output_template"}
+        names = set(type(self).model_fields) - {"name", "app", "input", "command", "command_line", "input_template", "output_template"}
         return {name: getattr(self, name) for name in sorted(names) if getattr(self, name) is not None}
 
 

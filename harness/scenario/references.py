@@ -48,9 +48,15 @@ def _names(scenario: Scenario) -> Iterator[Wrong]:
 
 def _apps(scenario: Scenario) -> Iterator[Wrong]:
     apps = {app.name for app in scenario.project.apps} | set(SAMPLE_APPS)
+    machines = {app.name for app in scenario.project.apps if app.vm is not None}
     for index, job in enumerate(scenario.jobs):
         if job.app not in apps:
             yield ("jobs", index, "app"), _missing("application", job.app, apps)
+        elif job.app in machines:
+            if not job.command or len(job.input) > 1 or job.input_template or job.output_template:
+                yield ("jobs", index), "a job in a virtual machine has a command, at most one input, and no templates"
+        elif job.command:
+            yield ("jobs", index, "command"), f"the application {job.app!r} has no `vm` that a command could run in"
 
 
 def _accounts(scenario: Scenario) -> Iterator[Wrong]:

@@ -8,16 +8,18 @@ from concurrent.futures import ThreadPoolExecutor
 from harness.client import Client
 from harness.errors import HarnessError, UsageError
 from harness.faults import Fault
+from harness.faults.vbox import FakeCpu
 from harness.history import Event
 from harness.jobs import Job
 from harness.project.base import Account
 from harness.rig import ServerHandle
 from harness.scenario.loader import LoadedScenario
-from harness.scenario.model import AppModel, ClientModel, JobModel
+from harness.scenario.model import AppModel, ClientModel, JobModel, VmModel
 from harness.scenario.references import SERVER
 from harness.scenario.steps import EventPattern
 from harness.scenario.values import read_content
 from harness.stack import Stack
+from harness.vbox_app import DEFAULTS, VmApp, job_xml
 
 
 class ScenarioWorld:
@@ -32,6 +34,7 @@ class ScenarioWorld:
         self.clients: dict[str, Client] = {}
         self.faults: dict[str, Fault] = {}
         self.accounts: dict[str, Account] = {}
+        self.vm_apps: dict[str, VmApp] = {}
         #: step -> how many events there were when it began
         self.step_began: dict[str, int] = {}
 
@@ -45,7 +48,21 @@ class ScenarioWorld:
         for app in self.scenario.project.apps:
             self._install(app)
 
+    def _install_vm(self, name: str, machine: VmModel) -> None:
+        folder = self.loaded.folder
+        own = (folder / machine.job_file).read_text(encoding="utf-8") if machine.job_file else None
+        self.vm_apps[name] = VmApp.install(
+            self.project,
+            name=name,
+            iso=(folder / machine.iso).read_bytes() if machine.iso else None,
+            job_file=own or job_xml({**DEFAULTS, **machine.options}),
+            needs_acceleration=machine.needs_acceleration,
+        )
+
     def _install(self, app: AppModel) -> None:
+        if app.vm is not None:
+            self._install_vm(app.name, app.vm)
+            return
         columns: dict[str, object] = dict(app.columns)
         if app.user_friendly_name or app.versions:
             columns["user_friendly_name"] = app.user_friendly_name or app.name
@@ -69,6 +86,15 @@ class ScenarioWorld:
             if content is not None
         }
         inputs = [read_content(content, folder) for content in job.input]
+        if job.app in self.vm_apps:
+            made = self.vm_apps[job.app].submit(
+                job.command,
+                input=inputs[0] if inputs else b"",
+                command_line=job.command_line,
+                **job.options(),  # type: ignore[arg-type]
+            )
+            self.jobs[job.name] = made
+            return made
         options: dict[str, object] = {**job.options(), **templates}
         made = self.project.submit(job.app, input=inputs or None, command_line=job.command_line, **options)  # type: ignore[arg-type]
         self.jobs[job.name] = made
@@ -84,6 +110,9 @@ class ScenarioWorld:
             preferences=dict(client.preferences) or None,
             disk_mb=client.disk_mb,
             environment=dict(client.environment),
+            vbox=client.vbox,
+            podman=client.podman,
+            cpu=FakeCpu(**client.cpu.model_dump()) if client.cpu else None,
         )
         self.clients[client.name] = started
         if client.attach:
