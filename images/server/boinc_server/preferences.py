@@ -10,7 +10,8 @@ from sqlalchemy import bindparam, select, update
 
 from boinc_server import crypt, models
 from boinc_server.wire.reply import escape
-from boinc_server.wire.request import GlobalPrefs, parse_global_prefs
+from boinc_server.wire.parse import parse_global_prefs
+from boinc_server.wire.request import GlobalPrefs
 
 if TYPE_CHECKING:
     from boinc_server.database import Transaction

@@ -13,9 +13,10 @@ from boinc_server import code_sign, crypt, dispatch, hosts, preferences, reports
 from boinc_server.aborts import send_result_aborts
 from boinc_server.rpc import Rpc
 from boinc_server.wire import reply as wire
+from boinc_server.wire.parse import parse_request
 from boinc_server.wire.reader import WireError
 from boinc_server.wire.reply import HostData, SchedulerReply, UserData
-from boinc_server.wire.request import SchedulerRequest, parse_request
+from boinc_server.wire.request import SchedulerRequest
 
 if TYPE_CHECKING:
     from boinc_server.database import Transaction

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 from boinc_server.wire import limits
+from boinc_server.wire.parse import parse_request
 from boinc_server.wire.reader import WireError
-from boinc_server.wire.request import SchedulerRequest, parse_request
+from boinc_server.wire.request import SchedulerRequest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
