@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import bindparam, select, update
 
 from boinc_server import crypt, models
-from boinc_server.wire.reply import escape
 from boinc_server.wire.parse import parse_global_prefs
+from boinc_server.wire.reply import escape
 from boinc_server.wire.request import GlobalPrefs
 
 if TYPE_CHECKING:
