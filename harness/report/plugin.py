@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def write_report(item: pytest.Item, reports: Sequence[pytest.TestReport], folder: Path) -> None:
-    """Write report.html into a scenario's evidence, with what pytest knows of it so far."""
+    """Write report.html into a scenario's evidence, with what pytest knows of it so far; of a failure, FOLDER.zip to attach as well."""
     failed = [report for report in reports if report.failed]
     properties = [(name, str(value)) for name, value in item.user_properties if name != EVIDENCE_PROPERTY]
     loaded = getattr(item, "loaded", None)
@@ -41,6 +42,8 @@ def write_report(item: pytest.Item, reports: Sequence[pytest.TestReport], folder
     )
     copy_scenario(item, folder)
     write(folder, facts)
+    if failed:
+        shutil.make_archive(str(folder), "zip", folder)
 
 
 def scenarios_of(stats: dict[str, list[Any]]) -> list[Ran]:
