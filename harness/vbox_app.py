@@ -113,14 +113,18 @@ class VmApp:
         wrapper: Wrapper | None = None,
         iso: bytes | None = None,
         job_file: str | None = None,
-        plan_class: str = PLAN_CLASS,
+        needs_acceleration: bool = False,
         **options: object,
     ) -> VmApp:
-        """Install it. `options` are elements of vbox_job.xml over `DEFAULTS`; `job_file` is the whole text instead."""
+        """Install it. `options` are elements of vbox_job.xml over `DEFAULTS`; `job_file` is the whole text instead.
+
+        `needs_acceleration` makes the plan class ask for VT-x or AMD-V; a driverless host neither has nor needs it.
+        """
         wrapper = wrapper or Wrapper.ours()
         text = job_file if job_file is not None else job_xml({**DEFAULTS, **options})
+        project.put_file("plan_class_spec.xml", plan_class_spec(needs_acceleration).encode())
         project.install_app(name, user_friendly_name=f"{name} in a virtual machine")
-        folder = f"apps/{name}/1.0/{PLATFORM}__{plan_class}"
+        folder = f"apps/{name}/1.0/{PLATFORM}__{PLAN_CLASS}"
         program, image, job = f"vboxwrapper_{name}_{PLATFORM}", f"{name}_guest.iso", f"{name}_vbox_job.xml"
         project.put_file(f"{folder}/{program}", wrapper.program, executable=True)
         project.put_file(f"{folder}/{image}", guest_iso() if iso is None else iso)
@@ -167,6 +171,12 @@ class VmApp:
             result_template=result_template(names),
             **options,  # type: ignore[arg-type]  # options hold submit's own
         )
+
+
+def plan_class_spec(needs_acceleration: bool) -> str:
+    """plan_class_spec.xml with the plan class of VM applications."""
+    wish = "<vm_accel_required/>" if needs_acceleration else ""
+    return f"<plan_classes>\n<plan_class>\n<name>{PLAN_CLASS}</name>\n<virtualbox/>\n<is64bit/>\n{wish}\n</plan_class>\n</plan_classes>\n"
 
 
 def input_template(names: Sequence[str], disk_bound: float) -> str:

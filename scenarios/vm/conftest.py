@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
@@ -12,7 +12,13 @@ from harness.stack import Stack
 from harness.vbox_app import VmApp, Wrapper
 
 #: seconds for a VM job on a slow machine
-VM_DEADLINE = 120.0
+VM_DEADLINE = 180.0
+
+
+class InstallVmApp(Protocol):
+    """Installs a VM application, with options of vbox_job.xml."""
+
+    def __call__(self, **options: object) -> VmApp: ...
 
 
 @pytest.fixture
@@ -29,7 +35,7 @@ def volunteer(stack: Stack) -> Client:
 
 
 @pytest.fixture
-def vm_app(stack: Stack, wrapper: Wrapper) -> Callable[..., VmApp]:
+def vm_app(stack: Stack, wrapper: Wrapper) -> InstallVmApp:
     """Installs a VM application with options of vbox_job.xml."""
 
     def install(**options: object) -> VmApp:

@@ -1,15 +1,12 @@
 """A job in a virtual machine, from submission to the validated result."""
 
-from collections.abc import Callable
-
 from harness import JobState
 from harness.stack import Stack
-from harness.vbox_app import VmApp
 
-from .conftest import VM_DEADLINE
+from .conftest import VM_DEADLINE, InstallVmApp
 
 
-def test_input_and_output_pass_through_the_shared_folder(stack: Stack, vm_app: Callable[..., VmApp]) -> None:
+def test_input_and_output_pass_through_the_shared_folder(stack: Stack, vm_app: InstallVmApp) -> None:
     job = vm_app().submit("tr a-z A-Z < in > out", input=b"hello from a guest\n")
     client = stack.client(vbox=True, attach=True)
 

@@ -161,8 +161,9 @@ void Machine::kill_process(int pid) {
 void Machine::power_off(int pid) {
     if (process_alive(pid)) {
         try {
-            manage_.run({"controlvm", name_, "poweroff"}, 30);
+            manage_.run({"controlvm", name_, "poweroff"}, 10);
         } catch (const VBoxError& error) {
+            if (error.code == "timeout") kill_process(pid);
             // It may be going off by itself.
             if (process_alive(pid) && !error.is("VBOX_E_INVALID_VM_STATE")) say(error.what());
         }

@@ -13,6 +13,7 @@ namespace {
 constexpr double kReportPeriod = 1, kTrickleCheckPeriod = 1, kSlotCheckPeriod = 5, kSavePeriod = 1;
 constexpr double kCompletionPatience = 2;    // for a completion file that is still being written
 constexpr int kDiskFullDelay = 600;
+constexpr double kWarmPatience = 600;        // for a guest to boot
 
 }  // namespace
 
@@ -197,6 +198,10 @@ void Supervisor::watch_triggers() {
             shared_->remove(job_.temporary_exit_file);
             throw Postponed(std::clamp(wish->exit_code, 0, 86400), wish->message.empty() ? "the guest asked for it" : wish->message, wish->notice);
         }
+    }
+    if (warm_wanted_ && elapsed_ > kWarmPatience) {
+        say("The guest does not say that it is ready ('" + job_.warm_start.ready_file + "'); its state is not kept for later tasks");
+        warm_wanted_ = false;
     }
     if (warm_wanted_ && shared_->read(job_.warm_start.ready_file).what == SharedFolderFiles::kFile) make_warm_template();
 }

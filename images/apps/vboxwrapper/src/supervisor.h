@@ -64,6 +64,7 @@ private:
     [[noreturn]] void postpone(const Postponed& postponed);
     [[noreturn]] void stop_for_later();
     [[noreturn]] void abort();
+    void let_it_go_off();
     void take_apart(bool keep_disk);
 
     double cpu_time() const;

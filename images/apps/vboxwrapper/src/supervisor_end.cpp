@@ -6,6 +6,13 @@
 
 namespace vbw {
 
+namespace {
+
+constexpr double kOwnPowerOff = 0.7;        // seconds that a guest that is done gets to begin to switch off
+constexpr double kPowerOffPatience = 10;    // and to be off
+
+}  // namespace
+
 void Supervisor::take_apart(bool keep_disk) {
     if (!machine_ || !checkpoint_.machine_made) return;
     machine_->power_off(pid_);
@@ -31,10 +38,27 @@ void Supervisor::take_apart(bool keep_disk) {
     }
 }
 
+// A guest that is done mostly switches its machine off itself. To do so at the same moment can hang both.
+void Supervisor::let_it_go_off() {
+    double until = now() + kOwnPowerOff;
+    bool stopping = false;
+    while (process_alive(pid_) && now() < until) {
+        take_log();
+        if (!stopping && (vm_state_ == "Stopping" || vm_state_ == "PoweredOff")) {
+            stopping = true;
+            until = now() + kPowerOffPatience;
+        }
+        app_.poll();
+        sleep_for(0.01);
+    }
+    if (stopping) machine_->kill_process(pid_);
+}
+
 void Supervisor::complete(const Completion& completion) {
     app_.status.cpu_time = cpu_time();
     say("The guest is done: exit code " + std::to_string(completion.exit_code) +
         (completion.message.empty() ? "" : ", '" + completion.message + "'"));
+    let_it_go_off();
     take_apart(completion.exit_code == 0);
     guest_log_->write_tail();
     app_.finish(completion.exit_code, completion.notice ? completion.message : "", completion.notice);

@@ -1,0 +1,83 @@
+"""Suspended, stopped, killed, aborted: each ends with the right task state, and leaves nothing behind."""
+
+import pytest
+
+from harness import JobState
+from harness.client import Client
+from harness.jobs import Outcome
+from harness.stack import Stack
+from harness.waiting import wait_until
+
+from .conftest import VM_DEADLINE, InstallVmApp
+
+#: counts on where it was, in the guest's memory only: a guest that boots anew begins with 1
+COUNT = "n=0; while [ $n -lt 25 ]; do n=$((n + 1)); echo step $n; sleep 1; done; echo $n > out; grep -c . /proc/uptime"
+
+pytestmark = pytest.mark.timeout(500)
+
+
+def test_a_suspended_task_pauses_its_vm(stack: Stack, volunteer: Client, vm_app: InstallVmApp) -> None:
+    job = vm_app().submit(COUNT)
+    vm = volunteer.vm(job, within=VM_DEADLINE)
+    vm.wait_guest_log("step 2", within=VM_DEADLINE)
+
+    volunteer.suspend(stack.project, job.result.name)
+    vm.wait_state("paused")
+    volunteer.resume(stack.project, job.result.name)
+    vm.wait_state("running")
+
+    job.wait_for(JobState.VALIDATED, within=VM_DEADLINE)
+    assert not volunteer.virtualbox.leftovers()
+
+
+def test_a_restarted_client_goes_on_from_the_saved_state(volunteer: Client, vm_app: InstallVmApp) -> None:
+    job = vm_app().submit(COUNT)
+    vm = volunteer.vm(job, within=VM_DEADLINE)
+    vm.wait_guest_log("step 3", within=VM_DEADLINE)
+
+    volunteer.rpc().quit()
+    wait_until(lambda: not volunteer.is_running, "the client to stop", within=60)
+    volunteer.start_again()
+
+    job.wait_for(JobState.VALIDATED, within=VM_DEADLINE)
+    assert str(job.result.record["stderr_out"]).count("Guest Log: step 1\n") == 1, "the guest did not begin again"
+
+
+def test_a_killed_client_goes_on_from_the_checkpoint(volunteer: Client, vm_app: InstallVmApp) -> None:
+    job = vm_app(minimum_checkpoint_interval=2).submit(COUNT)
+    vm = volunteer.vm(job, within=VM_DEADLINE)
+    vm.wait_guest_log("step 2", within=VM_DEADLINE)
+    wait_until(lambda: vm.info().get("CurrentSnapshotName"), "a checkpoint", within=VM_DEADLINE)
+
+    volunteer.kill()
+    volunteer.start_again()
+
+    job.wait_for(JobState.VALIDATED, within=VM_DEADLINE)
+    assert "goes on from checkpoint" in str(job.result.record["stderr_out"])
+    assert not volunteer.virtualbox.leftovers()
+
+
+@pytest.mark.parametrize("program", ["VBoxHeadless", "VBoxSVC"])
+def test_a_lost_process_of_virtualbox_costs_little(volunteer: Client, vm_app: InstallVmApp, program: str) -> None:
+    job = vm_app(minimum_checkpoint_interval=2).submit(COUNT)
+    vm = volunteer.vm(job, within=VM_DEADLINE)
+    wait_until(lambda: vm.info().get("CurrentSnapshotName"), "a checkpoint", within=VM_DEADLINE)
+
+    for process in volunteer.virtualbox.processes():
+        if process.program == program:
+            volunteer.exec(["kill", "-KILL", str(process.pid)])
+
+    job.wait_for(JobState.VALIDATED, within=VM_DEADLINE)
+    assert "has died" in str(job.result.record["stderr_out"])
+    assert not volunteer.virtualbox.leftovers()
+
+
+def test_an_aborted_task_leaves_nothing(stack: Stack, volunteer: Client, vm_app: InstallVmApp) -> None:
+    job = vm_app().submit(COUNT)
+    volunteer.vm(job, within=VM_DEADLINE).wait_state("running")
+
+    volunteer.abort(stack.project, job.result.name)
+
+    job.wait_for(JobState.ERROR, within=VM_DEADLINE)
+    assert job.result.outcome is Outcome.CLIENT_ERROR
+    wait_until(lambda: not volunteer.virtualbox.leftovers(), "VirtualBox to be left clean", within=30)
