@@ -50,6 +50,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="X",
         help=f"how fast the stack's clock runs where a scenario does not need real time (default {FAST_RATE:g})",
     )
+    group.addoption("--chaos", default="1-3", metavar="SEEDS", help="seeds of random fault schedules: 7, 1-50, 3,9,20-22 (default 1-3)")
     group.addoption("--keep", action="store_true", help="leave the containers of every scenario running (remove: harness down)")
     group.addoption("--keep-on-failure", action="store_true", help="leave the containers of failed scenarios running")
     group.addoption("--evidence", default="evidence", metavar="DIR", help="where the evidence of failed scenarios goes (default: evidence)")
@@ -73,6 +74,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "chaos_seed" in metafunc.fixturenames:
+        from harness.faults.chaos import parse_seeds  # noqa: PLC0415
+
+        try:
+            metafunc.parametrize("chaos_seed", parse_seeds(metafunc.config.getoption("--chaos")))
+        except UsageError as error:
+            raise pytest.UsageError(str(error)) from None
     if "client_version" not in metafunc.fixturenames:
         return
     chosen = metafunc.config.stash[_versions]

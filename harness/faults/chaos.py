@@ -1,0 +1,107 @@
+"""Random faults from a seed: the same number gives the same scenario, on any machine.
+
+`scenario(seed)` is the expanded schedule as a scenario file: what a failed run prints, and what replays it without the seed.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from harness.errors import UsageError
+
+#: virtual seconds in which faults begin
+STORM = 240
+HOSTS = ("host1", "host2")
+HTTP: Mapping[str, Callable[[random.Random], Any]] = {
+    "status": lambda dice: dice.choice([500, 502, 503]),
+    "reset": lambda _dice: True,
+    "lose_reply": lambda _dice: True,
+    "cut": lambda dice: dice.randrange(0, 2000),
+    "wrong_length": lambda dice: dice.choice([-1, 1, 500]),
+    "replace": lambda dice: dice.choice(["", "<html>It works!</html>", "\x7f" * 50]),
+    "rate": lambda dice: dice.randrange(2000, 50_000),
+    "delay": lambda dice: f"{dice.choice([0.1, 0.5, 1.5])}s",
+}
+#: an altered input file or application ends its task for good: only what is asked for again may be replaced
+ONLY_SCHEDULER = ("replace",)
+
+
+def _http(dice: random.Random) -> dict[str, Any]:
+    endpoint = dice.choice(["scheduler", "upload", "download"])
+    action = dice.choice([name for name in HTTP if endpoint == "scheduler" or name not in ONLY_SCHEDULER])
+    fault = {"http": endpoint, action: HTTP[action](dice)}
+    return {**fault, "times": dice.randrange(1, 5)} if dice.random() < 0.5 else fault
+
+
+KINDS: tuple[tuple[int, Callable[[random.Random], dict[str, Any]]], ...] = (
+    (6, _http),
+    (2, lambda dice: {"kill": dice.choice([*HOSTS, "server"]), "signal": dice.choice(["SIGKILL", "SIGTERM"])}),
+    (2, lambda dice: {"freeze": dice.choice([*HOSTS, "server"])}),
+    (2, lambda dice: {"partition": dice.choice(HOSTS), "how": dice.choice(["drop", "reject"])}),
+    (1, lambda dice: {"lose": dice.choice(HOSTS), "share": round(dice.uniform(0.05, 0.4), 2)}),
+    (1, lambda dice: {"skew": dice.choice(HOSTS), "seconds": dice.choice([60, 3600, 86_400])}),
+)
+
+
+def _job(dice: random.Random, number: int) -> dict[str, Any]:
+    limits = {"max_error_results": 10, "max_success_results": 10, "max_total_results": 20, "delay_bound": "7d"}
+    if dice.random() < 0.5:
+        return {"name": f"job{number}", "app": "uppercase", "input": dice.choice("abcdefgh") * dice.randrange(1, 3000), **limits}
+    return {"name": f"job{number}", "app": "sleeper", "command_line": f"{dice.randrange(5, 60)} 5", **limits}
+
+
+def schedule(seed: int) -> dict[str, Any]:
+    """The scenario of a seed, as a scenario file's document."""
+    if not 0 <= seed < 2**32:
+        raise UsageError("a chaos seed out of range", thing=str(seed), expected="0 to 4294967295")
+    dice = random.Random(seed)
+    jobs = [_job(dice, number) for number in range(1, dice.randrange(4, 8))]
+    faults: list[dict[str, Any]] = []
+    busy: dict[str, int] = {}
+    for start in sorted(dice.randrange(0, STORM) for _ in range(dice.randrange(3, 9))):
+        [make] = dice.choices([make for _, make in KINDS], [weight for weight, _ in KINDS])
+        fault, lasts = make(dice), dice.randrange(10, 90)
+        target = next(str(fault[verb]) for verb in ("kill", "freeze", "partition", "lose", "skew", "http") if verb in fault)
+        # One thing at a time for each target: what is dead can be neither frozen nor cut off.
+        if target in busy and start < busy[target]:
+            continue
+        busy[target] = start + lasts + 30
+        faults.append({**fault, "at": f"{start}s", "for": f"{lasts}s"})
+    steps: list[dict[str, Any]] = []
+    calm = STORM + 150
+    for pause in (2 * 3600, 5 * 3600, 7 * 3600):  # the longest backoffs are six hours
+        steps.append({"at": f"{calm}s", "skip": f"{pause}s"})
+        calm += pause + 40
+        steps += [{"at": f"{calm}s", verb: host} for verb in ("retry_transfers", "update") for host in HOSTS]
+        calm += 60
+    return {
+        "scenario": f"chaos {seed}",
+        "about": "Random faults for some minutes; when they are over, every job is done and nothing counts twice.",
+        "clients": [{"name": host} for host in HOSTS],
+        "jobs": jobs,
+        "faults": faults,
+        "steps": steps,
+        "expect": [{"job": job["name"], "reaches": "assimilated", "within": "120s"} for job in jobs],
+    }
+
+
+def scenario(seed: int) -> str:
+    """The same as the text of a scenario file."""
+    from harness.scenario.dump import dump  # noqa: PLC0415 - the scenario package imports this one's faults
+
+    return dump(schedule(seed), comment=f"made by --chaos {seed}; save it as a file to replay or reduce it")
+
+
+def parse_seeds(text: str) -> list[int]:
+    """From what a person writes: "7", "1-50", "3,9,20-22"."""
+    seeds: list[int] = []
+    for word in text.split(","):
+        first, dash, last = word.strip().partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()):
+            raise UsageError("no chaos seed", thing=repr(word), expected="numbers, or ranges of them: 7 or 1-50 or 3,9,20-22")
+        seeds += range(int(first), int(last or first) + 1)
+        if len(seeds) > 10_000:
+            raise UsageError("too many chaos seeds", thing=text, expected="at most 10000 of them")
+    return seeds
