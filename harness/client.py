@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import paramiko
 from docker.models.containers import Container
 
-from harness import containers, engine, images, ssh
+from harness import containers, engine, images, manager, ssh
 from harness.clock import Clock
 from harness.containers import ContainerSpec
 from harness.errors import HarnessError, UsageError
@@ -20,6 +20,7 @@ from harness.guirpc import CcStatus, FileTransfer, GuiRpc, Message, Result, RunM
 from harness.guirpc import Project as AttachedProject
 from harness.history import Event
 from harness.jobs import Job
+from harness.manager import ManagerPage
 from harness.monitor import Monitor
 from harness.podman import HOST_CONFIG, RIGHTS, Podman
 from harness.project.base import Account, Project
@@ -75,12 +76,22 @@ class Client:
         vbox: bool = False,
         cpu: FakeCpu | None = None,
         podman: bool = False,
+        gui: bool = False,
     ) -> None:
+        if gui and (vbox or podman):
+            raise UsageError(
+                "a client with a screen of its own has no VirtualBox and no podman",
+                thing=name,
+                expected="one of gui, vbox and podman",
+                remedy="leave gui out: `client.open_manager()` opens a Manager beside any client",
+            )
         self.stack = stack
         self.name = name
         self.disk_mb = disk_mb
         self._runs_containers = podman
-        self.image_name = "client-vbox" if vbox else "client-containers" if podman else "client"
+        self.image_name = "client-vbox" if vbox else "client-containers" if podman else manager.IMAGE if gui else "client"
+        self._vnc_password = manager.new_password() if gui else ""
+        self._manager: ManagerPage | None = None
         self.cpu = cpu
         self._cpu_file: Path | None = None
         self.version = version
@@ -94,6 +105,7 @@ class Client:
             "BOINC_PREFS": _words(preferences),
             "BOINC_LOG_FLAGS": " ".join(log_flags),
             **({"BOINC_SSH_AUTHORIZED_KEY": self._ssh_key.public} if self._ssh_key else {}),
+            **({"VNC_PASSWORD": self._vnc_password} if gui else {}),
             **(environment or {}),
         }
         self.network = stack.network
@@ -123,7 +135,7 @@ class Client:
                 **self.stack.clock.environment(self.name),
                 **self._environment,
             },
-            ports=[GUI_RPC_PORT] + ([SSH_PORT] if self._ssh_key else []),
+            ports=[GUI_RPC_PORT] + ([SSH_PORT] if self._ssh_key else []) + ([manager.PORT] if self._vnc_password else []),
             keep=self.stack.rig.keep,
             options={"hostname": self.name, **self._disk(), **self._shown_cpu(), **(RIGHTS if self._runs_containers else {})},
             host_config=HOST_CONFIG if self._runs_containers else {},
@@ -267,6 +279,7 @@ class Client:
         if self._container is None:
             return
         self._went_down("removed")
+        self.close_manager()
         self.stack.rig.remove_later(self.container_name)
         if self._cpu_file is not None:
             shutil.rmtree(self._cpu_file.parent, ignore_errors=True)
@@ -296,6 +309,37 @@ class Client:
         """The files below a folder of the data directory, by their paths in it."""
         listing = self.exec(["find", f"{self.DATA_DIRECTORY}/{folder}", "-type", "f", "-printf", "%P\\n"], check=False)
         return sorted(line for line in listing.splitlines() if line)
+
+    # --- its Manager
+
+    def open_manager(self) -> ManagerPage:
+        """BOINC Manager in a browser: this client's own (`gui=True`), or one in a container beside it, until the client is removed."""
+        if self._manager is not None and self._manager.is_drawn():
+            return self._manager
+        self.close_manager()
+        if self._vnc_password:
+            self._manager = ManagerPage(self.container, self._vnc_password, self.network, own=False)
+            self._manager.wait_drawn()
+        else:
+            self._manager = manager.open_beside(self.container, gui_rpc_password=self.password, keep=self.stack.rig.keep)
+        self.stack.history.add("manager.opened", self.name, client=self.name)
+        return self._manager
+
+    @property
+    def manager(self) -> ManagerPage | None:
+        """The Manager that `open_manager` opened, if any."""
+        return self._manager
+
+    def close_manager(self) -> None:
+        """Close the Manager that `open_manager` opened."""
+        if self._manager is not None:
+            self._manager.close()
+            self._manager = None
+
+    @property
+    def manager_url(self) -> str:
+        """The page with this client's Manager, password and all; opened on first use."""
+        return self.open_manager().url
 
     # --- its GUI RPCs
 

@@ -95,16 +95,27 @@ def stacks() -> list[RunningStack]:
 
 def find(name: str) -> Container:
     """The one container that `name` means: "server", "mail", a client's name, or a container's whole name. Raises `UsageError`."""
+    return _find(name, clients_only=False)
+
+
+def find_client(name: str) -> Container:
+    """The one client's container that `name` means: the client's name, or its container's whole name. Raises `UsageError`."""
+    return _find(name, clients_only=True)
+
+
+def _find(name: str, *, clients_only: bool) -> Container:
     named: list[tuple[str, Container]] = []
     for stack in stacks():
         named += [(client.name, client.container) for client in stack.clients]
-        named += [(role, one) for role, one in (("server", stack.server), ("mail", stack.mail)) if one is not None]
+        if not clients_only:
+            named += [(role, one) for role, one in (("server", stack.server), ("mail", stack.mail)) if one is not None]
     matching = [one for short, one in named if name in (short, one.name)]
     if len(matching) == 1:
         return matching[0]
+    kind = "client" if clients_only else "container"
     listed = ", ".join(sorted(str(one.name) for one in matching) if matching else sorted(short for short, _ in named))
     raise UsageError(
-        "several containers of that name" if matching else "no such container",
+        f"several {kind}s of that name" if matching else f"no such {kind} is running",
         thing=name,
         expected=f"one of: {listed}" if listed else "a running stack",
         remedy="give the whole name" if matching else "bring a stack up with `harness up`",

@@ -110,13 +110,15 @@ class Stack:
         vbox: bool = False,
         cpu: FakeCpu | None = None,
         podman: bool = False,
+        gui: bool = False,
     ) -> Client:
         """Start a volunteer host with a BOINC client of a generation ("7.20", "8.0", "8.2"; the scenario's own by default).
 
         `attach=True` attaches it to the stack's project (or the one given) with that project's first account. `cc_options` are
         options of cc_config.xml, `preferences` of global_prefs_override.xml, `log_flags` the client's; `ssh` starts an sshd;
         `disk_mb` gives the data directory a disk of its own of that size, in memory (see `faults.fill_disk`). `vbox` is a host
-        with VirtualBox, `cpu` what its /proc/cpuinfo shows, `podman` one that can run containers (8.2).
+        with VirtualBox, `cpu` what its /proc/cpuinfo shows, `podman` one that can run containers (8.2), `gui` one with
+        BOINC Manager on a screen of its own (`client.manager_url`).
         """
         chosen = self.version if version is None else version if isinstance(version, ClientVersion) else ClientVersion.of(version)
         number = len(self.clients) + 1
@@ -136,6 +138,7 @@ class Stack:
             vbox=vbox,
             cpu=cpu,
             podman=podman,
+            gui=gui,
         )
         self.clients.append(client)
         client.start()
