@@ -63,9 +63,13 @@ class Daemons:
             attempts: how often something had to be computed for it already.
         """
         project = self._project
-        if self._closed or project.config.stop_daemons:
+        if self._closed:
             return
         with project.transaction() as tx:
+            if project.config.stop_daemons:
+                for workunit in workunits:
+                    tx.execute(_POSTPONE, {"_id": workunit, "when": tx.now})
+                return
             try:
                 with tx.savepoint():
                     deletions = [wu for wu in workunits if wu not in self._computing and self._process(tx, wu)]
@@ -185,16 +189,17 @@ class Daemons:
 
     def run_due(self) -> int:
         """Settle every workunit whose time has come; returns how many there were."""
-        done = 0
+        seen: set[int] = set()
         while not self._closed and not self._project.config.stop_daemons:
             with self._project.transaction() as tx:
-                due = [row.id for row in tx.all(_DUE, now=tx.now)]
+                due = [row.id for row in tx.all(_DUE, now=tx.now) if row.id not in seen and row.id not in self._computing]
             if not due:
                 break
-            done += len(due)
+            # Once each: whatever is due again by then is for the next time, not for ever.
+            seen.update(due)
             for start in range(0, len(due), 100):
                 self.settle(due[start : start + 100])
-        return done
+        return len(seen)
 
     def recover(self) -> None:
         """After a start: finish what a stop or kill interrupted, then arm the timer."""

@@ -160,9 +160,12 @@ class Project:
 
     def configure(self, changes: dict[str, Any]) -> ProjectConfig:
         """Change options (names of config.xml) and keep them. Raises pydantic.ValidationError."""
+        stopped = self.config.stop_daemons
         self.config = ProjectConfig.model_validate(self.config.model_dump() | changes)
         self.save()
         self.catalog.invalidate()
+        if stopped and not self.config.stop_daemons:
+            self.daemons.recover()
         self.generators.check()
         return self.config
 

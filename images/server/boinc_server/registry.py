@@ -107,6 +107,9 @@ class Registry:
         for directory in DIRECTORIES:
             (root / directory).mkdir(parents=True)
         self.keys.take().save(root / "keys")
+        if self.database_url is not None:
+            # One of that name may be left of a project whose tree is gone.
+            drop_database(make_url(self.database_url).set(database=self._database(name)).render_as_string(hide_password=False))
         # Last, since its presence is what makes the directory a project.
         write_project_file(root, long_name or name, options, clock or ClockSpec.real())
         project = self._projects[name] = Project(name, root, self.base_url, self.mailer, self._url(name))
@@ -119,9 +122,14 @@ class Registry:
         if self.database_url is None:
             return None
         server = make_url(self.database_url)
-        database = f"{server.database or 'boinc'}_{name}".lower().replace("-", "_")
+        database = self._database(name)
         ensure_database(self.database_url, database)
         return server.set(database=database).render_as_string(hide_password=False)
+
+    def _database(self, name: str) -> str:
+        prefix = make_url(self.database_url or "").database or "boinc"
+        # MariaDB allows 64 characters; project names differ in more than case and dashes.
+        return f"{prefix}_{name}"[:63]
 
     def get(self, name: str) -> Project | None:
         return self._projects.get(name)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from boinc_server import accounts, appversions, models, scheduler, simulate, storage, templates, work
+from boinc_server import accounts, appversions, crypt, models, scheduler, simulate, storage, templates, work
 from boinc_server.clock import ClockSpec
 from boinc_server.database import AnyRow
 from boinc_server.mail import Mailer
@@ -149,6 +149,17 @@ class World:
 
         everything = [json.loads(line) for line in self.project.events.since(0)]
         return [event for event in everything if not kinds or event["kind"] in kinds]
+
+
+@pytest.fixture(scope="session")
+def keys() -> crypt.ProjectKeys:
+    return crypt.generate_project_keys()
+
+
+@pytest.fixture(autouse=True)
+def _same_keys(monkeypatch: pytest.MonkeyPatch, keys: crypt.ProjectKeys) -> None:
+    """Making keys takes longer than most of these tests, and they are not about keys."""
+    monkeypatch.setattr(crypt, "generate_project_keys", lambda: keys)
 
 
 @pytest.fixture

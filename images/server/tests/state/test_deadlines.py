@@ -141,3 +141,17 @@ def test_a_restart_finishes_what_was_interrupted(world, registry, tmp_path):
     assert [r.server_state for r in rows] == [ServerState.OVER, ServerState.UNSENT]
     assert project.events.last_seq > 0
     again.close()
+
+
+def test_stopped_daemons_catch_up(world):
+    job = world.job()
+    host = world.host()
+    [name] = host.fetch()
+    world.configure(stop_daemons=True)
+    host.report(name)
+    assert world.wu(job).canonical_resultid == 0
+    world.advance(DAY)
+    assert world.wu(job).canonical_resultid == 0
+    world.configure(stop_daemons=False)
+    world.advance(2)
+    assert world.wu(job).canonical_resultid
