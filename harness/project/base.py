@@ -84,6 +84,10 @@ class Project(abc.ABC):
         """Support a platform no longer ("x86_64-pc-linux-gnu"), as an administrator does in the database."""
 
     @abc.abstractmethod
+    def change_code_sign_key(self, *, announce: bool = True) -> None:
+        """Take a new code signing key. Without `announce` the old one does not vouch for it, as if it were lost."""
+
+    @abc.abstractmethod
     def configure(self, **options: object) -> None:
         """Set options of config.xml by their names (`stop_sched`, `stop_upload`, ...: the project is down for maintenance)."""
 

@@ -260,6 +260,9 @@ class EmbeddedProject(Project):
     def deprecate_platform(self, name: str) -> None:
         self._control.call("PATCH", f"{self._path}/platforms/{name}", {"deprecated": 1})
 
+    def change_code_sign_key(self, *, announce: bool = True) -> None:
+        self._control.call("POST", f"{self._path}/code_sign_key", {"announce": announce})
+
     def configure(self, **options: object) -> None:
         self._control.call("PATCH", f"{self._path}/config", options)
         self.history.add("scenario.configured", "scenario", project=self.name, options=options)
