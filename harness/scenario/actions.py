@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from harness.client import Client
-from harness.faults import Fault
+from harness.faults import Fault, vbox
+from harness.faults.vbox import VBoxError
 from harness.guirpc import RunMode
 from harness.scenario import faults, steps
 from harness.scenario.values import read_content
@@ -120,7 +121,7 @@ def inject(world: ScenarioWorld, fault: faults.FaultModel) -> Fault:
 
 
 def _http(world: ScenarioWorld, fault: faults.HttpFault) -> Fault:
-    chosen = {name: getattr(fault, name) for name in fault.ACTIONS if getattr(fault, name) not in (None, False)}
+    chosen: dict[str, Any] = fault.action()
     return world.stack.faults.http(
         fault.http,
         **chosen,
@@ -139,6 +140,11 @@ def _signal_task(world: ScenarioWorld, fault: faults.SignalTaskFault) -> Fault:
     return world.stack.faults.signal_task(client, task, signal.Signals[fault.signal])
 
 
+def _vbox(world: ScenarioWorld, fault: faults.VBoxFault) -> Fault:
+    error: VBoxError = getattr(vbox, fault.error.upper())
+    return world.stack.faults.vbox(world.client(fault.vbox), fault.words, error=error, times=fault.times)
+
+
 _FAULTS: Final[dict[type[faults.FaultModel], Callable[[ScenarioWorld, Any], Fault]]] = {
     faults.HttpFault: _http,
     faults.KillFault: lambda world, fault: world.stack.faults.kill(world.part(fault.kill), signal.Signals[fault.signal]),
@@ -150,8 +156,16 @@ _FAULTS: Final[dict[type[faults.FaultModel], Callable[[ScenarioWorld, Any], Faul
         world.client(fault.slow_network), kilobytes_per_second=fault.kilobytes_per_second
     ),
     faults.SkewFault: lambda world, fault: world.stack.faults.skew(world.client(fault.skew), fault.seconds, drift=fault.drift),
-    faults.FillDiskFault: lambda world, fault: world.stack.faults.fill_disk(world.client(fault.fill_disk)),
+    faults.FillDiskFault: lambda world, fault: world.stack.faults.fill_disk(world.client(fault.fill_disk), leave_kb=fault.leave_kb),
     faults.ReadOnlyFault: lambda world, fault: world.stack.faults.make_read_only(world.client(fault.make_read_only)),
     faults.DamageFault: lambda world, fault: world.stack.faults.damage(world.client(fault.damage), fault.path, fault.how, at=fault.offset),
     faults.LoseSlotFault: lambda world, fault: world.stack.faults.lose_slot(world.client(fault.lose_slot), fault.slot),
+    faults.VBoxFault: _vbox,
+    faults.VBoxHangsFault: lambda world, fault: world.stack.faults.vbox_hangs(
+        world.client(fault.vbox_hangs), fault.words, times=fault.times
+    ),
+    faults.VBoxSlowFault: lambda world, fault: world.stack.faults.vbox_slow(
+        world.client(fault.vbox_slow), fault.words, fault.seconds, times=fault.times
+    ),
+    faults.VBoxVersionFault: lambda world, fault: world.stack.faults.vbox_version(world.client(fault.vbox_version), fault.version),
 }

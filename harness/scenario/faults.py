@@ -86,10 +86,15 @@ class HttpFault(FaultModel):
 
     @model_validator(mode="after")
     def _one_way(self) -> HttpFault:
-        given = [name for name in self.ACTIONS if getattr(self, name) not in (None, False)]
+        given = list(self.action())
         if len(given) != 1:
             raise ValueError(f"an HTTP fault is one of {', '.join(self.ACTIONS)}; got {' and '.join(given) or 'none of them'}")
         return self
+
+    def action(self) -> dict[str, object]:
+        """What happens to an exchange, by the name of `harness.faults.http`."""
+        values = {name: getattr(self, name) for name in self.ACTIONS}
+        return {name: value for name, value in values.items() if value is not None and value is not False}
 
 
 class KillFault(FaultModel):
@@ -158,6 +163,7 @@ class FillDiskFault(FaultModel):
 
     verb = "fill_disk"
     fill_disk: HostName
+    leave_kb: int = Field(default=0, ge=0)
 
 
 class ReadOnlyFault(FaultModel):
@@ -191,6 +197,50 @@ class LoseSlotFault(FaultModel):
     slot: int = Field(default=0, ge=0, le=100)
 
 
+VBoxErrorName = Literal[
+    "object_not_found", "invalid_object_state", "server_exec_failure", "host_error", "out_of_memory", "vmx_disabled", "driver_missing"
+]
+
+
+class VBoxFault(FaultModel):
+    """VBoxManage fails on a client with `vbox` when it is called with certain words."""
+
+    verb = "vbox"
+    vbox: HostName
+    words: str = Field(min_length=1, max_length=100)
+    """The first words of the call ("startvm", "controlvm * pause")."""
+    error: VBoxErrorName
+    times: int | None = Field(default=None, ge=1)
+
+
+class VBoxHangsFault(FaultModel):
+    """VBoxManage never returns from such a call."""
+
+    verb = "vbox_hangs"
+    vbox_hangs: HostName
+    words: str = Field(min_length=1, max_length=100)
+    times: int | None = Field(default=None, ge=1)
+
+
+class VBoxSlowFault(FaultModel):
+    """VBoxManage takes its time for such a call."""
+
+    verb = "vbox_slow"
+    vbox_slow: HostName
+    words: str = Field(min_length=1, max_length=100)
+    seconds: float = Field(gt=0, le=3600)
+    """Real seconds."""
+    times: int | None = Field(default=None, ge=1)
+
+
+class VBoxVersionFault(FaultModel):
+    """VirtualBox says that it is another version."""
+
+    verb = "vbox_version"
+    vbox_version: HostName
+    version: str = Field(min_length=1, max_length=60)
+
+
 FAULTS: tuple[type[FaultModel], ...] = (
     HttpFault,
     KillFault,
@@ -204,6 +254,10 @@ FAULTS: tuple[type[FaultModel], ...] = (
     ReadOnlyFault,
     DamageFault,
     LoseSlotFault,
+    VBoxFault,
+    VBoxHangsFault,
+    VBoxSlowFault,
+    VBoxVersionFault,
 )
 FAULT_VERBS = tuple(fault.verb for fault in FAULTS)
 

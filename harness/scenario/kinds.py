@@ -16,6 +16,7 @@ SERVER_KINDS: Final = (
     "credit.granted",
     "download.done",
     "download.failed",
+    "generator.failed",
     "host.created",
     "http.error",
     "job.assimilated",

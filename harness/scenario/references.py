@@ -17,6 +17,7 @@ Wrong = tuple[Keys, str]
 _CLIENT_FIELDS = (
     *("client", "attach", "detach", "update", "retry_transfers"),
     *("partition", "lose", "slow_network", "skew", "fill_disk", "make_read_only", "damage", "lose_slot"),
+    *("vbox", "vbox_hangs", "vbox_slow", "vbox_version"),
 )
 _PART_FIELDS = ("start", "stop", "kill", "restart", "freeze")
 _JOB_FIELDS = ("job", "submit", "cancel", "suspend", "resume", "abort", "signal_task")
@@ -94,6 +95,7 @@ def _steps(scenario: Scenario) -> Iterator[Wrong]:
 
 def _faults(scenario: Scenario) -> Iterator[Wrong]:
     steps = [step.name for step in scenario.steps if step.name is not None]
+    with_vbox = [client.name for client in scenario.clients if client.vbox]
     small_disks = [client.name for client in scenario.clients if client.disk_mb]
     for index, fault in enumerate(scenario.faults):
         path: Keys = ("faults", index)
@@ -105,6 +107,8 @@ def _faults(scenario: Scenario) -> Iterator[Wrong]:
         full = getattr(fault, "fill_disk", None)
         if full is not None and full not in small_disks:
             yield (*path, "fill_disk"), f"{full!r} has no disk of its own; give it `disk_mb: 64`"
+        if fault.verb.startswith("vbox") and getattr(fault, fault.verb) not in with_vbox:
+            yield (*path, fault.verb), f"{getattr(fault, fault.verb)!r} has no VirtualBox; give it `vbox: true`"
 
 
 def _expectations(scenario: Scenario) -> Iterator[Wrong]:

@@ -5,9 +5,10 @@ import time
 import pytest
 
 from harness.errors import HarnessError, UsageError
+from harness.faults import chaos
 from harness.scenario.runner import ScenarioFailed
 from harness.scenario.timeline import StepFailed
-from tests.scenario.fake_stack import FakeStack, run
+from tests.scenario.fake_stack import FakeStack, load, run
 
 HEAD = """\
 scenario: a test of the runner
@@ -188,3 +189,20 @@ def test_a_server_that_is_gone_ends_the_timeline() -> None:
     stack.history.break_off(HarnessError("the server is gone"))
     with pytest.raises(HarnessError, match="the server is gone"):
         run(HEAD + "steps: [{on: trickle.up, update: host1}]\n" + FINE, stack)
+
+
+def test_a_time_that_a_skip_brings_near_is_not_waited_for() -> None:
+    stack = FakeStack()
+    with pytest.raises(StepFailed, match="skip"):  # the fake's clock is nobody's; what counts is that the run began
+        run(HEAD + "steps: [{skip: 300d, name: s, within: 100ms, on: trickle.up}, {at: 300d, update: host1}]\n" + FINE, stack)
+
+
+def test_a_body_of_no_bytes_is_a_fault() -> None:
+    stack = FakeStack()
+    run(HEAD + "faults: [{http: download, cut: 0}]\n" + FINE, stack)
+    assert told(stack)[0] == "fault.injected http"
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_random_schedules_are_scenarios(seed: int) -> None:
+    assert load(chaos.scenario(seed)).scenario.faults
