@@ -265,10 +265,9 @@ class UploadHandler:
                 self.project.log.info("upload of %r swallowed: the result is reported", header.name)
                 await _drain(body)
                 return reply(SUCCESS)
-            if nbytes and offset >= nbytes:
-                return reply(SUCCESS)
-            path.parent.mkdir(exist_ok=True)
-            await self._receive(path, header, body)
+            if not nbytes or offset < nbytes:
+                path.parent.mkdir(exist_ok=True)
+                await self._receive(path, header, body)
             _md5_failures.pop(key, None)
         finally:
             _busy.discard(key)
