@@ -118,7 +118,7 @@ def _expected(records: Sequence[Mapping[str, Any]]) -> str:
         for _, met, text, seen, line in sorted(rows, key=lambda row: (row[1], row[0]))
     )
     head = '<thead><tr><th style="width:5rem">Outcome</th><th>Expected</th><th>Seen</th><th class="n">Shown by</th></tr></thead>'
-    return f'<section><h2>Expected and seen</h2><table class="stack">{head}<tbody>{cells}</tbody></table></section>'
+    return f'<section><h2>Expected and seen</h2><table class="stack expected">{head}<tbody>{cells}</tbody></table></section>'
 
 
 def _logs(folder: Path) -> dict[str, str]:
