@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
@@ -130,6 +130,38 @@ def shell(client: str, command: Sequence[str]) -> NoReturn:
     terminal = ["-it"] if sys.stdin.isatty() else ["-i"]
     words = [docker, "exec", *terminal, str(container.name), *(command or ["bash"])]
     sys.exit(subprocess.run(words, check=False).returncode)
+
+
+@cli.command(name="create_container_work", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.option("--project", default="", help="the project, if the server has several")
+@click.option("--squash-from", "base", default="", metavar="BASE", help="make one layer of those above BASE, an image")
+@click.option("--input", "inputs", multiple=True, metavar="FILE", help="a file for the job's folder /root/shared; may be repeated")
+@click.option("--output", "outputs", multiple=True, metavar="NAME", help="a file that the job writes into /root/shared; may be repeated")
+@click.option("--env", "environment", multiple=True, metavar="NAME[=VALUE]", help="an environment variable; may be repeated")
+@click.option("--workdir", default="", help="the working directory, in place of the image's")
+@click.option("--user", default="", help="the user, in place of the image's")
+@click.option("--memory-mb", default=0.0, type=click.FloatRange(0), help="what the job may use; 0: no limit")
+@click.option("--network", is_flag=True, help="let the job use the network")
+@click.option("--count", default=1, show_default=True, type=click.IntRange(1, 100_000), help="how many such jobs")
+@click.argument("image")
+@click.argument("command", nargs=-1, type=click.UNPROCESSED)
+def create_container_work(image: str, command: Sequence[str], base: str, memory_mb: float, **options: Any) -> None:
+    """Make jobs of a container image and a command, which no shell touches.
+
+    IMAGE is a name that the engine here knows, a tar of `docker save`, or an OCI layout folder.
+    """
+    from harness.oci import commands  # noqa: PLC0415
+
+    commands.create_container_work(image, command, base=base, memory_bytes=memory_mb * 1e6, **options)
+
+
+@cli.command(name="container_images")
+@click.option("--project", default="", help="the project, if the server has several")
+def container_images(project: str) -> None:
+    """List the container images of a project's jobs: sizes, what they share, the hosts that have had them."""
+    from harness.oci import commands  # noqa: PLC0415
+
+    commands.container_images(project)
 
 
 def main() -> NoReturn:

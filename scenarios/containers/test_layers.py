@@ -1,0 +1,105 @@
+"""What of an image goes over the wire: each layer once to each host, whatever jobs and images need it."""
+
+from collections.abc import Callable
+
+from harness import JobState
+from harness.client import Client
+from harness.oci import Image, Store, squash
+from harness.oci.image import physical_name
+
+from .conftest import WITHIN, Containers
+
+
+def blobs_of(image: Image) -> set[str]:
+    return {physical_name(digest) for digest in (image.id, image.manifest_digest, *(layer.digest for layer in image.layers))}
+
+
+def test_ten_jobs_on_one_image_download_it_once(containers: Containers, volunteer: Client, image: Callable[[str], Image]) -> None:
+    jobs = containers.submit_many(10, image("base"), ["echo", "one of ten"])
+
+    for job in jobs:
+        job.wait_for(JobState.VALIDATED, within=WITHIN)
+
+    assert {job.output("stdout") for job in jobs} == {b"one of ten\n"}
+    assert sorted(containers.downloads()) == sorted(blobs_of(image("base"))), "each blob once"
+    assert volunteer.podman.containers() == []
+
+
+def test_a_new_version_of_an_image_sends_only_its_new_layers(
+    containers: Containers, volunteer: Client, image: Callable[[str], Image]
+) -> None:
+    first = containers.submit(image("tool1"), "cat", "/version")
+    first.wait_for(JobState.VALIDATED, within=WITHIN)
+    before = containers.downloads()
+
+    second = containers.submit(image("tool2"), "cat", "/version")
+    second.wait_for(JobState.VALIDATED, within=WITHIN)
+    third = containers.submit(image("tool2"), "echo", "nothing to fetch")
+    third.wait_for(JobState.VALIDATED, within=WITHIN)
+
+    assert (first.output("stdout"), second.output("stdout")) == (b"first\n", b"second\n")
+    assert set(before) == blobs_of(image("tool1"))
+    assert set(containers.downloads()[len(before) :]) == blobs_of(image("tool2")) - blobs_of(image("tool1"))
+    assert len(containers.downloads()) == len(set(containers.downloads()))
+    known = {found.name.rpartition("/")[2].partition(":")[0]: found for found in containers.work.images()}
+    assert known["test-tool2"].jobs == 2
+    assert known["test-tool1"].shared == sum(layer.size for layer in image("tool1").layers)
+
+
+def test_a_squashed_image_runs_as_the_original(
+    containers: Containers, volunteer: Client, image: Callable[[str], Image], store: Store
+) -> None:
+    squashed, savings = squash(image("layered"), image("base"), store)
+    # all that a program could notice, but for times
+    listing = ["find", "/", "-xdev"]
+    for path in ("/proc*", "/sys*", "/dev*", "/run*", "/etc/host*", "/etc/resolv.conf"):
+        listing += ["-not", "-path", path]
+    listing += ["-exec", "stat", "-c", "%n|%F|%a|%u|%g|%h|%s", "{}", "+"]
+    look = "id -u; pwd; cat /number /folder/* /two; test -u /one && echo setuid"
+    both = (image("layered"), squashed)
+    jobs = [containers.submit(one, *listing, user="root") for one in both]
+    users = [containers.submit(one, "sh", "-c", look) for one in both]
+
+    for job in (*jobs, *users):
+        job.wait_for(JobState.VALIDATED, within=WITHIN)
+
+    files = [_without_directory_sizes(job.output("stdout")) for job in jobs]
+    assert files[0] == files[1]
+    assert len(files[0]) > 300
+    assert [job.output("stdout") for job in users] == [b"1000\n/tmp\n2\nnew\nlinked\nsetuid\n"] * 2
+    assert len(squashed.layers) == len(image("base").layers) + 1
+    assert savings.above_base_after < savings.above_base_before / 100, "the large file that was removed again is not sent"
+
+
+def _without_directory_sizes(listing: bytes) -> list[str]:
+    lines = sorted(listing.decode().splitlines())
+    return [line.rsplit("|", 2)[0] if "|directory|" in line else line for line in lines]
+
+
+def test_a_damaged_layer_is_fetched_again(containers: Containers, volunteer: Client, image: Callable[[str], Image]) -> None:
+    containers.submit(image("base")).wait_for(JobState.VALIDATED, within=WITHIN)
+    shared = physical_name(image("base").layers[0].digest)
+    folder = next(name for name in volunteer.exec("ls projects").split() if name.startswith("boinc.test"))
+    path = f"projects/{folder}/{shared}"
+    volunteer.exec(["sh", "-c", f"chmod u+w {path}; printf damaged | dd of={path} bs=1 seek=100 conv=notrunc"])
+
+    job = containers.submit(image("tool1"), "cat", "/version")
+    job.wait_for(JobState.VALIDATED, within=WITHIN)
+
+    assert job.output("stdout") == b"first\n"
+    assert containers.downloads().count(shared) == 2
+    assert len(job.results()) == 2, "one try found the damage, the next one had the layer"
+
+
+def test_an_image_goes_when_the_client_has_deleted_its_files(
+    containers: Containers, volunteer: Client, image: Callable[[str], Image]
+) -> None:
+    containers.submit(image("tool1")).wait_for(JobState.VALIDATED, within=WITHIN)
+    first = image("tool1").id.removeprefix("sha256:")
+    assert first in volunteer.podman.images()
+    folder = next(name for name in volunteer.exec("ls projects").split() if name.startswith("boinc.test"))
+    volunteer.exec(["rm", f"projects/{folder}/{physical_name(image('tool1').id)}"])
+
+    containers.submit(image("base")).wait_for(JobState.VALIDATED, within=WITHIN)
+
+    assert volunteer.podman.images() == [image("base").id.removeprefix("sha256:")]
