@@ -110,6 +110,12 @@ void PersistentDisk::write_info() {
 }
 
 void PersistentDisk::clean_up() {
+    for (const auto& name : entries(directory_ + "/children")) {
+        // A child that nobody claims: of a wrapper that was killed between giving it up and deleting it.
+        const std::string path = directory_ + "/children/" + name;
+        if (!ends_with(name, ".vdi") || exists(path.substr(0, path.size() - 4) + ".slot")) continue;
+        if (wall_clock() - file_mtime(path) > 60) ::unlink(path.c_str());
+    }
     struct Old {
         std::string directory;
         double used, bytes;
@@ -208,12 +214,15 @@ Disk PersistentDisk::acquire(VBoxManage& manage, const std::function<void()>& wa
     return existing();
 }
 
+void PersistentDisk::withdraw() { ::unlink((directory_ + "/children/" + machine_ + ".slot").c_str()); }
+
 void PersistentDisk::keep_changes(const std::string& snapshots) {
     lock();
     const int others = other_users();
     if (others) {
         say("What this job wrote to the persistent disk '" + options_.name + "' is dropped: " + std::to_string(others) +
             " other task(s) use it at this time");
+        withdraw();
     } else {
         std::vector<std::string> candidates{child()};
         for (const auto& name : entries(snapshots)) {

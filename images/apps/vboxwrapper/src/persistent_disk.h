@@ -33,6 +33,8 @@ public:
     // For a machine that exists already.
     Disk existing() const { return {Disk::kHard, child(), base(), false}; }
 
+    // The machine is off and its changes do not count: others need not wait for its end.
+    void withdraw();
     // Before the machine is destroyed: takes hold of its changes. `snapshots` is the machine's snapshot folder.
     void keep_changes(const std::string& snapshots);
     // Afterwards: merges them if they were kept, drops the disk if `discard` or it has grown too big.

@@ -23,6 +23,7 @@ void Supervisor::take_apart(bool keep_disk) {
         try {
             discard = shared_ && !job_.persistent_disk.discard_file.empty() && exists_itself(shared_->path(job_.persistent_disk.discard_file));
             if (keep_disk && !discard) disk_->keep_changes(machine_->folder() + "/Snapshots");
+            else disk_->withdraw();
         } catch (const Postponed& error) {
             say(std::string("What this job wrote to the persistent disk is dropped: ") + error.what());
         }
