@@ -126,6 +126,21 @@ def test_a_cut_upload_keeps_what_came_and_resumes(send: Upload) -> None:
     assert any(b'"upload.failed"' in line for line in send.events())
 
 
+def test_an_offset_at_the_end_counts_as_done_only_when_all_is_there(send: Upload) -> None:
+    def done() -> int:
+        return sum(b'"upload.done"' in line for line in send.events())
+
+    assert send(head(send.project, offset=5, nbytes=5)) == (0, "")
+    assert done() == 0
+    send(head(send.project) + b"hello")
+    assert send(head(send.project, offset=5, nbytes=5)) == (0, "")
+    # The second one was swallowed: no result of that name is in progress.
+    assert done() == 1
+    send.path().chmod(0o644)
+    assert send(head(send.project, offset=5, nbytes=5)) == (0, "")
+    assert done() == 2
+
+
 def test_a_short_body_is_transient_and_kept(send: Upload) -> None:
     assert send(head(send.project) + b"hel") == (1, "<message>EOF on socket read : asked for 5, got 3</message>")
     assert send(size_query()) == (0, "<file_size>3</file_size>")
