@@ -35,6 +35,7 @@ class Actions:
             "break-network": self._break_network,
             "kill": self._kill,
             "start": self._start,
+            "open-manager": self._open_manager,
         }
 
     def do(self, name: str, client: str = "") -> str:
@@ -85,3 +86,7 @@ class Actions:
     def _start(self, client: Client) -> str:
         client.start_again()
         return f"{client.name} runs again"
+
+    def _open_manager(self, client: Client) -> str:
+        client.open_manager()
+        return f"the Manager of {client.name} is open; its link is in the table"

@@ -24,6 +24,7 @@ from harness.report import Facts, page
 from harness.startpage.actions import Actions
 
 if TYPE_CHECKING:
+    from harness.client import Client
     from harness.history import Event
     from harness.project.base import Account, Project
     from harness.stack import Stack
@@ -45,6 +46,8 @@ class Site:
         self.account = account
         self.token = secrets.token_urlsafe(16)
         self.actions = Actions(stack, project)
+        #: what the last button said
+        self.said = ""
         self._busy = threading.Lock()
         try:
             self._server = ThreadingHTTPServer(("127.0.0.1", port), _handler(self))
@@ -56,7 +59,7 @@ class Site:
                 remedy="choose another with --port, or none for any free one",
             ) from error
         self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, name="start page", daemon=True)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), name="start page", daemon=True)
 
     @property
     def url(self) -> str:
@@ -72,8 +75,9 @@ class Site:
 
     # --- what it answers
 
-    def index(self, said: str = "") -> str:
-        """The page."""
+    def index(self) -> str:
+        """The page, with what the last button said."""
+        said = self.said
         admin = f"{self.stack.server.public_url()}/{self.project.name}_ops/"
         return page.fill(
             files("harness.startpage").joinpath("assets", "index.html").read_text(encoding="utf-8"),
@@ -88,7 +92,7 @@ class Site:
                 "password": html.escape(self.account.password),
                 "key": html.escape(self.account.authenticator),
                 "master_url": html.escape(self.project.master_url),
-                "clients": "".join(self._row(client.name) for client in self.stack.clients),
+                "clients": "".join(self._row(client) for client in self.stack.clients),
                 "buttons": self._buttons(
                     {"submit": "Submit a job", "submit-long": "Submit a long job", **self._time(), "heal": "Heal all"}
                 ),
@@ -99,14 +103,21 @@ class Site:
     def _time(self) -> dict[str, str]:
         return {} if self.stack.clock.is_real else {"skip-day": "Skip a day"}
 
-    def _row(self, name: str) -> str:
-        client = next(one for one in self.stack.clients if one.name == name)
+    def _row(self, client: Client) -> str:
         running = client.is_running
-        where, password = (str(client.gui_rpc_address()), client.password) if running else ("not running", "")
+        manager = client.manager if running else None
         names = {"update": "Update", "break-network": "Break network", "kill": "Kill"} if running else {"start": "Start again"}
-        cells = (client.name, client.boinc_version, where, password)
-        shown = "".join(f"<td>{html.escape(cell)}</td>" for cell in cells)
-        return f"<tr>{shown}<td>{self._buttons(names, client=name)}</td></tr>"
+        if running and manager is None:
+            names["open-manager"] = "Open Manager"
+        try:
+            where = str(client.gui_rpc_address()) if running else "not running"
+            link = manager.url if manager else ""
+        except HarnessError as error:  # it has just ended by itself
+            where, link = error.what, ""
+        cells = {"Host": client.name, "BOINC": client.boinc_version, "GUI RPC": where, "Password": client.password if running else ""}
+        shown = "".join(f'<td data-name="{name}">{html.escape(cell)}</td>' for name, cell in cells.items())
+        opened = f'<a href="{html.escape(link)}" target="_blank" rel="noopener">BOINC Manager</a> ' if link else ""
+        return f"<tr>{shown}<td>{self._buttons(names, client=client.name)}{opened}</td></tr>"
 
     def _buttons(self, names: Mapping[str, str], client: str = "") -> str:
         target = f'<input type="hidden" name="client" value="{html.escape(client)}">' if client else ""
@@ -117,10 +128,10 @@ class Site:
         )
 
     def events(self, since: int) -> dict[str, object]:
-        """Events from number `since` on, and the number to ask for next."""
+        """Events from number `since` on, the number to ask for next, and whether there are more already."""
         known = list(self.stack.history)
         chosen = known[since : since + MOST_EVENTS]
-        return {"next": since + len(chosen), "events": [_shown(event) for event in chosen]}
+        return {"next": since + len(chosen), "more": since + len(chosen) < len(known), "events": [_shown(event) for event in chosen]}
 
     def timeline(self) -> str:
         """The report of the stack as of now."""
@@ -134,18 +145,23 @@ class Site:
 
         return record([json.loads(event.as_json()) for event in self.stack.history], name="harness up")
 
-    def press(self, form: Mapping[str, list[str]]) -> str:
-        """A button was pressed: do it, one at a time, and say what came of it."""
+    def press(self, form: Mapping[str, list[str]]) -> None:
+        """A button was pressed: do it, one at a time, and keep what came of it in `said`."""
         with self._busy:
             try:
-                return self.actions.do(form.get("action", [""])[0], form.get("client", [""])[0])
+                self.said = self.actions.do(form.get("action", [""])[0], form.get("client", [""])[0])
             except HarnessError as error:
-                return str(error)
+                self.said = str(error)
 
 
 def _shown(event: Event) -> dict[str, object]:
     fields = " ".join(f"{name}={value}" for name, value in event.data.items() if value not in (None, "", []))
     return {"time": event.virtual, "kind": event.kind, "source": event.source, "text": fields[:400]}
+
+
+def _number(text: str) -> int | None:
+    """A number that a browser sent; None for what is none, or far too long for one."""
+    return int(text) if text.isdecimal() and len(text) <= 18 else None
 
 
 def _handler(site: Site) -> Callable[..., BaseHTTPRequestHandler]:
@@ -154,15 +170,21 @@ def _handler(site: Site) -> Callable[..., BaseHTTPRequestHandler]:
         timeout = 30.0
 
         def do_GET(self) -> None:
+            try:
+                self._get()
+            except HarnessError as error:  # a part of the stack has just gone
+                self._answer(503, "text/plain", f"{error}\n")
+
+        def _get(self) -> None:
             parts = urlsplit(self.path)
             query = parse_qs(parts.query)
             if not self._own_host():
                 self._answer(421, "text/plain", "this page is for http://127.0.0.1 only\n")
             elif parts.path == "/":
-                self._answer(200, "text/html", site.index(query.get("said", [""])[0]))
+                self._answer(200, "text/html", site.index())
             elif parts.path == "/events":
-                since = query.get("since", ["0"])[0]
-                self._answer(200, "application/json", json.dumps(site.events(int(since) if since.isdecimal() else 0), default=str))
+                since = _number(query.get("since", ["0"])[0])
+                self._answer(200, "application/json", json.dumps(site.events(since or 0), default=str))
             elif parts.path == "/timeline":
                 self._answer(200, "text/html", site.timeline())
             elif parts.path == "/scenario":
@@ -171,18 +193,19 @@ def _handler(site: Site) -> Callable[..., BaseHTTPRequestHandler]:
                 self._answer(404, "text/plain", "no such page\n")
 
         def do_POST(self) -> None:
-            length = self.headers.get("Content-Length", "")
-            if not length.isdecimal() or int(length) > MOST_FORM:
+            length = _number(self.headers.get("Content-Length", ""))
+            if length is None or length > MOST_FORM:
                 self.close_connection = True
                 self._answer(413, "text/plain", f"a form of at most {MOST_FORM} bytes, and its Content-Length, please\n")
                 return
-            form = parse_qs(self.rfile.read(int(length)).decode("utf-8", "replace"))
+            form = parse_qs(self.rfile.read(length).decode("utf-8", "replace"))
             if urlsplit(self.path).path != "/do":
                 self._answer(404, "text/plain", "no such page\n")
             elif not self._own_host() or not secrets.compare_digest(form.get("token", [""])[0].encode(), site.token.encode()):
                 self._answer(403, "text/plain", "buttons work from the page itself only\n")
             else:
-                self._answer(200, "text/html", site.index(site.press(form)))
+                site.press(form)
+                self._answer(303, "text/plain", "done\n", {"Location": "/"})  # so that a reload presses nothing again
 
         def _own_host(self) -> bool:
             return self.headers.get("Host", "").rpartition(":")[0] in _HOSTS

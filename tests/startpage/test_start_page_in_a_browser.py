@@ -1,0 +1,159 @@
+"""The start page in a real Chromium: wide and narrow, light and dark, by keyboard alone, following along."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.startpage import Site
+from harness.waiting import wait_until
+from tests.startpage.fake import FakeStack, site_of
+
+pytestmark = pytest.mark.browser
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+#: seconds from an event to the screen, with as many events on the page as it keeps
+SHOWN_WITHIN = 0.5
+MOST_ON_PAGE = 10_000
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    path = os.environ.get("BOINC_HARNESS_CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
+    if path is None:
+        pytest.skip("no Chromium on this machine (Debian: apt install chromium; or name one in BOINC_HARNESS_CHROMIUM)")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def world() -> FakeStack:
+    world = FakeStack()
+    world.events(30)
+    world.clients[1].is_running = False
+    return world
+
+
+@pytest.fixture
+def site(world: FakeStack) -> Iterator[Site]:
+    site = site_of(world)
+    site.start()
+    yield site
+    site.stop()
+
+
+def opened(browser: Any, site: Site, *, width: int = 1300, scheme: str = "light") -> tuple[Any, list[str]]:
+    """The page, and a list that grows by each error of its console."""
+    tab = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme).new_page()
+    errors: list[str] = []
+    tab.on("console", lambda message: errors.append(message.text) if message.type in ("error", "warning") else None)
+    tab.on("pageerror", lambda error: errors.append(str(error)))
+    tab.goto(site.url)
+    tab.wait_for_selector("#log time")
+    return tab, errors
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1300, 390])
+def test_it_is_drawn_without_errors_and_fits_the_width(browser: Any, site: Site, tmp_path: Path, width: int, scheme: str) -> None:
+    site.said = "submitted uppercase_1"
+    tab, errors = opened(browser, site, width=width, scheme=scheme)
+    tab.set_viewport_size({"width": width, "height": 1600})  # what is out of sight is not drawn
+    tab.screenshot(path=str(tmp_path / f"start-{width}-{scheme}.png"))
+    assert errors == []
+    assert tab.evaluate("document.documentElement.scrollWidth") <= width
+    background = tab.evaluate("getComputedStyle(document.body).backgroundColor")
+    darkness = sum(int(number) for number in background[4:-1].split(",")) < 3 * 128
+    assert darkness == (scheme == "dark")
+    assert tab.locator("#log li").count() == 30
+    assert "message 29" in tab.locator("#log li").first.text_content()
+    for button in tab.locator("button").all():
+        box = button.bounding_box()
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= width
+        assert box["height"] >= 24
+
+
+def test_the_keyboard_is_enough(browser: Any, site: Site, world: FakeStack) -> None:
+    tab, errors = opened(browser, site)
+    reached = []
+    for _ in range(40):
+        tab.keyboard.press("Tab")
+        words = tab.evaluate("document.activeElement.getAttribute('aria-label') || document.activeElement.textContent")
+        if tab.evaluate("document.activeElement === document.body"):
+            break
+        outline = tab.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+        assert outline != "none", words
+        reached.append(words)
+    for wanted in ("Submit a job", "Skip a day", "Kill", "Open Manager", "Start again", "timeline as of now", "Events, newest first"):
+        assert wanted in reached
+    tab.get_by_role("button", name="Submit a job").focus()
+    tab.keyboard.press("Enter")
+    tab.wait_for_selector("[role=status]")
+    assert tab.inner_text("[role=status]") == "submitted uppercase_1"
+    tab.get_by_role("button", name="Kill").focus()
+    tab.keyboard.press("Space")
+    tab.wait_for_selector("[role=status]:has-text('host1 was killed')")
+    assert world.did == ["submit uppercase", "kill host1"]
+    assert errors == []
+
+
+def test_an_opened_manager_is_a_link(browser: Any, site: Site) -> None:
+    tab, errors = opened(browser, site)
+    tab.get_by_role("button", name="Open Manager").click()
+    link = tab.get_by_role("link", name="BOINC Manager")
+    assert link.get_attribute("href").endswith("#autoconnect=true&password=a<b")
+    assert link.get_attribute("rel") == "noopener"
+    assert errors == []
+
+
+def test_names_and_messages_run_nothing(browser: Any, site: Site, world: FakeStack) -> None:
+    evil = '"><img src=x onerror="document.title=1"><script>document.title=2</script>'
+    world.clients[0].name = evil
+    world.history.add("client.message", evil, text=evil)
+    tab, errors = opened(browser, site)
+    assert tab.title() == "A BOINC world"
+    assert evil in tab.locator("#log li").first.text_content()
+    assert evil in tab.inner_text("tbody")
+    assert tab.locator("img").count() == 0
+    assert errors == []
+
+
+def test_events_follow_at_once_however_many_there_are(browser: Any, site: Site, world: FakeStack) -> None:
+    world.events(MOST_ON_PAGE)
+    tab, errors = opened(browser, site)
+    wait_until(lambda: tab.locator("#log li").count() >= MOST_ON_PAGE, "all events on the page", within=60, every=0.5)
+    tab.evaluate(
+        "() => { window.seen = []; const log = document.getElementById('log'); new MutationObserver(() => requestAnimationFrame(() =>"
+        " setTimeout(() => seen.push([log.querySelector('li').textContent, Date.now() / 1000]))))"
+        ".observe(log, {childList: true, subtree: true}); }"
+    )
+
+    def shown(name: str) -> float | None:
+        return next((at for text, at in tab.evaluate("seen") if name in text), None)
+
+    took = []
+    for name in ("wu_a", "wu_b", "wu_c", "wu_d", "wu_e", "wu_f", "wu_g"):
+        event = world.history.add("job.validated", "server", workunit=name)
+        took.append(wait_until(partial(shown, name), f"{name} on the screen", within=20, every=0.2) - event.real)
+    assert sorted(took)[3] <= SHOWN_WITHIN * float(os.environ.get("BOINC_HARNESS_SLOW", "1")), took
+    assert MOST_ON_PAGE <= tab.locator("#log li").count() <= MOST_ON_PAGE + 100
+    assert errors == []
+
+
+def test_a_world_that_has_ended_is_told_in_words(browser: Any, world: FakeStack) -> None:
+    site = site_of(world)
+    site.start()
+    tab, _ = opened(browser, site)
+    assert tab.locator("#gone").is_hidden()
+    site.stop()
+    site._server.server_close()
+    tab.wait_for_selector("#gone:visible", timeout=45_000)
+    assert "does not answer any more" in tab.inner_text("[role=alert]")
+    assert "gone" in tab.title()
