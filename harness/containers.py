@@ -109,7 +109,9 @@ def start(spec: ContainerSpec, ready: WaitStrategy | None = None) -> Container:
         **spec.options,
     }
     tmpfs = options.pop("tmpfs", {})  # testcontainers has a way of its own to pass these
+    volumes = options.pop("volumes", {})  # testcontainers passes its own
     container = DockerContainer(spec.image, env=dict(spec.environment), name=spec.name).with_kwargs(**options)
+    container.volumes.update(volumes)
     container.tmpfs.update(tmpfs)
     # testcontainers types a port's host side as a number; the SDK takes the address to bind to as well
     container.ports.update(engine.publish(spec.ports))  # type: ignore[arg-type]
