@@ -42,6 +42,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--mail-sink", default="maildev", choices=("maildev", "mailpit"), help="mail sink: maildev (built here) or Mailpit (pulled)"
     )
+    group.addoption("--vboxwrapper", metavar="PATH", help="a VirtualBox wrapper to put in the place of ours, in all VM scenarios")
     group.addoption("--real-time", action="store_true", help="run every scenario by the clock on the wall")
     group.addoption(
         "--time-rate",

@@ -24,7 +24,7 @@ class InstallVmApp(Protocol):
 @pytest.fixture
 def wrapper(request: pytest.FixtureRequest) -> Wrapper:
     """The wrapper under test: ours, or the one of --vboxwrapper."""
-    path = request.config.getoption("--vboxwrapper", default=None)
+    path = request.config.getoption("--vboxwrapper")
     return Wrapper.at(Path(path)) if path else Wrapper.ours()
 
 
