@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import bindparam, func, select, union, update
 
-from boinc_server import assimilator, file_deleter, models, transitioner, validator
+from boinc_server import assimilator, db_purge, file_deleter, models, transitioner, validator
 from boinc_server.database import Transaction
 from boinc_server.job import Job
 from boinc_server.plugins import Pending, PluginError
@@ -31,6 +31,7 @@ _UNFINISHED: Final = union(
     select(_WU.id).where(models.TO_ASSIMILATE),
     select(_WU.id).where(_WU.file_delete_state == int(FileDeleteState.READY)),
 )
+_OLDEST_DONE: Final = select(func.min(_WU.mod_time)).where(_WU.file_delete_state == int(FileDeleteState.DONE))
 _POSTPONE: Final = update(models.workunit).where(_WU.id == bindparam("_id")).values(transition_time=bindparam("when"))
 _MAX_ROUNDS: Final = 20
 _DELETE_AFTER: Final = 0.02
@@ -135,6 +136,18 @@ class Daemons:
         workunits, self._deletions = self._deletions, []
         if not self._closed:
             file_deleter.delete_files(self._project, workunits)
+            self._purge()
+
+    def _purge(self) -> None:
+        """Option db_purge: finished jobs leave the database when they are old enough."""
+        config = self._project.config
+        if not config.db_purge or config.stop_daemons:
+            return
+        db_purge.purge(self._project)
+        with self._project.transaction() as tx:
+            row = tx.one(_OLDEST_DONE)
+        if row is not None and row[0] is not None:
+            self.schedule(row[0] + config.purge_min_age_days * 86400)
 
     def _put_off(self, tx: Transaction, workunit_id: int, error: Exception) -> None:
         """Something failed (a broken template, a plugin): say so, try again in a virtual minute."""
@@ -234,6 +247,7 @@ class Daemons:
             return
         self._armed_for = float(NEVER)
         self.run_due()
+        self._purge()
         with self._project.transaction() as tx:
             row = tx.one(_NEXT)
         if row is not None and row[0] is not None:

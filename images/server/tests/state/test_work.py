@@ -296,3 +296,15 @@ def test_purge_removes_finished_jobs_only(world):
     assert db_purge.purge(world.project) == 1
     assert [wu.id for wu in world.rows(models.workunit)] == [open_job] != [done]
     assert {r.workunitid for r in world.rows(models.result)} == {open_job}
+
+
+def test_the_purger_as_a_daemon(world):
+    world.configure(db_purge=True, purge_min_age_days=1)
+    world.job()
+    host = world.host()
+    host.report(host.fetch()[0])
+    assert len(world.rows(models.workunit)) == 1
+    world.advance(86400 + 2)
+    assert world.rows(models.workunit) == []
+    assert world.rows(models.result) == []
+    assert world.rows(models.host)[0].total_credit > 0
