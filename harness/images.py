@@ -56,7 +56,7 @@ class Spec:
     uses: Mapping[str, str] = field(default_factory=dict)
     #: parts of the folder that this image has nothing to do with (another target's)
     without: tuple[str, ...] = ()
-    #: other folders below images/ that the context holds as well: name in the context -> folder
+    #: files of other folders below images/ that the context holds as well: name in the context -> path
     borrows: Mapping[str, str] = field(default_factory=dict)
     #: built by `./run`; the others when something asks for them
     default: bool = True
@@ -70,6 +70,15 @@ class Spec:
         """Whether it can be built from this tree."""
         return self.name == "base" or (self.context / "Dockerfile").is_file()
 
+
+#: what the container wrapper takes from the VirtualBox wrapper: BOINC's application interface, processes, files
+_OF_BOTH_WRAPPERS = {
+    f"common/{name}": f"apps/vboxwrapper/src/{name}"
+    for name in (
+        *("boinc_app.cpp", "boinc_app.h", "errors.h", "job_file.h", "process.cpp", "process.h"),
+        *("slot_files.cpp", "slot_files.h", "util.cpp", "util.h", "xml.cpp", "xml.h"),
+    )
+}
 
 SPECS: Mapping[str, Spec] = {
     spec.name: spec
@@ -85,7 +94,7 @@ SPECS: Mapping[str, Spec] = {
         Spec("proxy", ("trixie",)),
         Spec("guest", ("trixie",)),
         Spec("vboxwrapper", ("bookworm",), folder="apps/vboxwrapper"),
-        Spec("container-wrapper", ("bookworm",), folder="apps/container_wrapper", borrows={"common": "apps/vboxwrapper/src"}),
+        Spec("container-wrapper", ("bookworm",), folder="apps/container_wrapper", borrows=_OF_BOTH_WRAPPERS),
     )
 }
 
@@ -132,8 +141,7 @@ def context_files(spec: Spec) -> list[tuple[str, Path]]:
     if not (spec.context / "Dockerfile").is_file():
         raise ImageBuildFailed("an image has no Dockerfile", thing=f"images/{spec.folder or spec.name}/Dockerfile", expected="that file")
     own = [(name, path) for name, path in _walk(spec.context, "") if name.split("/", maxsplit=1)[0] not in spec.without]
-    borrowed = [pair for inside, folder in spec.borrows.items() for pair in _walk(ROOT / "images" / folder, f"{inside}/")]
-    return sorted(own + borrowed)
+    return sorted([*own, *((inside, ROOT / "images" / path) for inside, path in spec.borrows.items())])
 
 
 def _walk(folder: Path, inside: str) -> Iterator[tuple[str, Path]]:
