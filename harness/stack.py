@@ -17,7 +17,8 @@ from harness.client import Client
 from harness.clock import Clock
 from harness.errors import UsageError
 from harness.faults import Faults
-from harness.history import History
+from harness.history import Event, History
+from harness.jobs import Job, JobState
 from harness.mail import Mailbox
 from harness.project.base import Project
 from harness.project.embedded import EmbeddedProject
@@ -25,6 +26,7 @@ from harness.proxy import ProxyHandle
 from harness.rig import Rig, ServerHandle
 from harness.versions import NEWEST, ClientVersion
 from harness.virtual_time import StackClock
+from harness.waiting import Deadline, WaitTimeout
 
 if TYPE_CHECKING:
     from harness.faults.vbox import FakeCpu
@@ -167,6 +169,21 @@ class Stack:
                 if client.is_running:
                     client.redirect(proxy.address)
         return self.proxy
+
+    def fast_forward(self, job: Job, state: JobState = JobState.VALIDATED, *, within: Deadline | float = 60.0) -> Event:
+        """Skip time until a job has come to `state`, however long clients and server would wait by themselves.
+
+        Between skips everybody has a moment (of real time) to get on with it. Raises what `Job.wait_for` does.
+        """
+        deadline, stride = Deadline.of(within), 600.0
+        while True:
+            try:
+                return job.wait_for(state, within=deadline.at_most(2.0))
+            except WaitTimeout:
+                if deadline.expired:
+                    raise
+            self.clock.skip(stride)
+            stride = min(2 * stride, 6 * 3600.0)
 
     def start_clients(self, count: int, *, attach: bool | Project = False, version: ClientVersion | str | None = None) -> list[Client]:
         """Start several clients at the same time."""

@@ -69,13 +69,11 @@ def schedule(seed: int) -> dict[str, Any]:
             continue
         busy[target] = start + lasts + 30
         faults.append({**fault, "at": f"{start}s", "for": f"{lasts}s"})
-    steps: list[dict[str, Any]] = []
-    calm = STORM + 150
-    for pause in (2 * 3600, 5 * 3600, 7 * 3600):  # the longest backoffs are six hours
-        steps.append({"at": f"{calm}s", "skip": f"{pause}s"})
-        calm += pause + 40
-        steps += [{"at": f"{calm}s", verb: host} for verb in ("retry_transfers", "update") for host in HOSTS]
-        calm += 60
+    steps: list[dict[str, Any]] = [{"at": f"{STORM + 150}s", "wait": "1s"}]
+    for hours in (2, 5, 7):  # the longest backoffs are six hours
+        steps += [{"skip": f"{hours}h"}, {"wait": "40s"}]
+        steps += [{verb: host} for verb in ("retry_transfers", "update") for host in HOSTS]
+        steps.append({"wait": "60s"})
     return {
         "scenario": f"chaos {seed}",
         "about": "Random faults for some minutes; when they are over, every job is done and nothing counts twice.",

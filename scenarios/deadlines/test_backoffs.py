@@ -2,7 +2,6 @@
 
 import pytest
 
-from harness import JobState
 from harness.stack import Stack
 from harness.versions import ClientVersion
 
@@ -34,8 +33,7 @@ def test_scheduler_backoff_grows_to_four_hours(stack: Stack, client_version: Cli
     assert max(waits) <= 4 * HOUR
     fault.heal()
     job = stack.project.submit("uppercase", input=b"at last")
-    stack.clock.skip_to_next("scheduler rpc")
-    job.wait_for(JobState.VALIDATED)
+    stack.fast_forward(job)
 
 
 def test_upload_backoff_grows_to_six_hours(stack: Stack, client_version: ClientVersion) -> None:
@@ -47,8 +45,7 @@ def test_upload_backoff_grows_to_six_hours(stack: Stack, client_version: ClientV
 
     assert max(waits) <= 6 * HOUR
     fault.heal()
-    stack.clock.skip_to_next("upload")
-    job.wait_for(JobState.VALIDATED)
+    stack.fast_forward(job)
     assert job.output() == b"LATER"
 
 
@@ -59,5 +56,4 @@ def test_work_fetch_backoff_grows_to_a_day(stack: Stack, client_version: ClientV
 
     assert max(waits) <= 36 * HOUR, "a day, and up to half of one more at random"
     job = stack.project.submit("uppercase", input=b"at last")
-    stack.clock.skip_to_next("work fetch")
-    job.wait_for(JobState.VALIDATED)
+    stack.fast_forward(job)

@@ -64,13 +64,13 @@ def test_time_that_goes_back_stops_nothing(stack: Stack, client_version: ClientV
     job.wait_for(JobState.VALIDATED, within=8)
 
 
-def test_a_host_whose_clock_is_a_week_ahead_is_served_like_any_other(stack: Stack, client_version: ClientVersion) -> None:
+def test_a_host_whose_clock_is_an_hour_ahead_is_served_like_any_other(stack: Stack, client_version: ClientVersion) -> None:
     client = stack.client(attach=True)
-    stack.faults.skew(client, WEEK)
+    stack.faults.skew(client, 3600)
     job = stack.project.submit("uppercase", input=b"from the future", delay_bound=86400)
 
     client.update(stack.project)
     job.wait_for(JobState.VALIDATED)
 
     assert not job.history.find("result.reported", late=True)
-    assert client.rpc().get_state().time_stats.now > stack.clock.now() + WEEK - 600
+    assert client.rpc().get_state().time_stats.now > stack.clock.now() + 3000

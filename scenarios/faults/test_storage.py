@@ -56,6 +56,7 @@ def test_a_damaged_checkpoint_means_starting_again(stack: Stack, client_version:
     assert "damaged" in job.result.stderr
 
 
+@pytest.mark.project(default_disk_min_free_gb=0)
 def test_a_host_with_a_full_disk_gets_no_work_until_there_is_room(stack: Stack, client_version: ClientVersion) -> None:
     client = stack.client(attach=True, disk_mb=256, preferences={"disk_min_free_gb": 0, "disk_max_used_pct": 100})
     fault = stack.faults.fill_disk(client, leave_kb=1000)

@@ -3,26 +3,14 @@
 import pytest
 
 from harness import JobState
-from harness.jobs import Job, Outcome
+from harness.jobs import Outcome
 from harness.stack import Stack
 from harness.versions import ClientVersion
-from harness.waiting import WaitTimeout, wait_until
+from harness.waiting import wait_until
 
 pytestmark = [pytest.mark.virtual_time(reason="it skips backoffs"), pytest.mark.project(next_rpc_delay=0)]
 
 HTML = "<html><head><title>Welcome</title></head><body>Please accept the terms of this hotel's network.</body></html>"
-
-
-def skip_until_validated(stack: Stack, job: Job) -> None:
-    """Let ten minutes pass again and again until the job is done: how long the client waits is not the point."""
-    for _ in range(10):
-        try:
-            job.wait_for(JobState.VALIDATED, within=2)
-        except WaitTimeout:
-            stack.clock.skip(600)
-        else:
-            return
-    job.wait_for(JobState.VALIDATED)
 
 
 def test_an_upload_survives_two_server_errors(stack: Stack, client_version: ClientVersion) -> None:
@@ -31,9 +19,7 @@ def test_an_upload_survives_two_server_errors(stack: Stack, client_version: Clie
     job = stack.project.submit("uppercase", input=b"hello")
     client.update(stack.project)
 
-    stack.clock.skip_to_next("upload")
-    stack.clock.skip_to_next("upload")
-    job.wait_for(JobState.VALIDATED)
+    stack.fast_forward(job)
 
     assert job.output() == b"HELLO"
     assert len(stack.history.find("http.exchange", endpoint="upload", status=503)) == 2
@@ -46,9 +32,7 @@ def test_a_download_survives_two_server_errors(stack: Stack, client_version: Cli
     job = stack.project.submit("uppercase", input=b"hello")
     client.update(stack.project)
 
-    stack.clock.skip_to_next("download")
-    stack.clock.skip_to_next("download")
-    job.wait_for(JobState.VALIDATED)
+    stack.fast_forward(job)
 
     assert job.output() == b"HELLO"
     assert len(stack.history.find("http.exchange", endpoint="download", status=503)) == 2
@@ -64,9 +48,8 @@ def test_three_failed_downloads_hold_up_the_projects_others(stack: Stack, client
     stack.clock.next_due("download")
     assert max(transfer.project_backoff for transfer in client.transfers()) > 0
     fault.heal()
-    stack.clock.skip(3600)
     for job in jobs:
-        job.wait_for(JobState.VALIDATED)
+        stack.fast_forward(job)
 
     assert [job.output() for job in jobs] == [b"0!", b"1!", b"2!"]
 
@@ -79,8 +62,7 @@ def test_a_missing_input_file_ends_the_task(stack: Stack, client_version: Client
     job.wait_for(JobState.SENT)
 
     client.wait_message("Giving up on download")
-    stack.clock.skip_to_next("scheduler")
-    job.wait_for(JobState.ERROR)
+    stack.fast_forward(job, JobState.ERROR)
 
     assert job.results()[0].outcome is Outcome.CLIENT_ERROR
     assert "file_xfer_error" in job.results()[0].stderr
@@ -94,8 +76,7 @@ def test_an_altered_input_file_is_not_computed(stack: Stack, fault: dict[str, ob
     client.update(stack.project)
     job.wait_for(JobState.SENT)
 
-    stack.clock.skip_to_next("scheduler")
-    job.wait_for(JobState.ERROR)
+    stack.fast_forward(job, JobState.ERROR)
 
     assert "file_xfer_error" in job.results()[0].stderr
     assert not job.history.find("upload.done")
@@ -109,8 +90,7 @@ def test_a_download_that_breaks_once_is_tried_again(stack: Stack, fault: dict[st
     client.update(stack.project)
 
     stack.history.wait("http.fault", within=30)
-    stack.clock.skip_to_next("download")
-    job.wait_for(JobState.VALIDATED)
+    stack.fast_forward(job)
 
     assert job.output() == b"HELLO"
 
@@ -122,8 +102,7 @@ def test_a_download_goes_on_where_it_was_cut_off(stack: Stack, client_version: C
     job = stack.project.submit("uppercase", input=content)
     client.update(stack.project)
 
-    stack.clock.skip_to_next("download")
-    job.wait_for(JobState.VALIDATED)
+    stack.fast_forward(job)
 
     assert job.output() == content
     last = stack.project.history.find("download.done")[-1]
@@ -139,11 +118,10 @@ def test_an_upload_never_goes_back(stack: Stack, client_version: ClientVersion) 
     client.update(stack.project)
 
     client.wait_message("Temporarily failed upload")
-    stack.clock.skip_to_next("upload")
+    stack.clock.skip(600)
     stack.history.wait_for(lambda event: event.kind == "http.fault" and event.get("value") == 200_000, "the second cut", within=20)
     wait_until(lambda: not any(transfer.is_active for transfer in client.transfers()), "the end of it", within=20)
-    stack.clock.skip_to_next("upload")
-    job.wait_for(JobState.VALIDATED)
+    stack.fast_forward(job)
 
     assert job.output() == content
     done = stack.project.history.find("upload.done")[-1]
@@ -159,8 +137,7 @@ def test_a_lost_scheduler_reply_is_made_up_for(stack: Stack, client_version: Cli
     assert client.tasks() == (), "the reply with the task got lost"
 
     fault.heal()
-    stack.clock.skip_to_next("scheduler")
-    job.wait_for(JobState.VALIDATED)
+    stack.fast_forward(job)
 
     assert len(job.results()) == 1, "the same result was sent again"
 
@@ -174,7 +151,8 @@ def test_a_lost_acknowledgement_does_not_count_twice(stack: Stack, client_versio
     stack.faults.http("scheduler", lose_reply=True, times=1)
 
     job.wait_for(JobState.VALIDATED)
-    stack.clock.skip_to_next("scheduler")
+    stack.history.wait("http.fault", within=10)
+    stack.clock.skip(600)
     wait_until(lambda: client.tasks() == (), "the client hearing of the receipt", within=30)
 
     assert len(job.history.find("job.validated")) == 1
@@ -187,8 +165,7 @@ def test_a_lost_upload_acknowledgement_is_made_up_for(stack: Stack, client_versi
     job = stack.project.submit("uppercase", input=b"arrived")
     client.update(stack.project)
 
-    stack.clock.skip_to_next("upload")
-    job.wait_for(JobState.VALIDATED)
+    stack.fast_forward(job)
 
     assert job.output() == b"ARRIVED"
 
@@ -201,7 +178,7 @@ def test_a_spoilt_scheduler_reply_is_asked_for_again(stack: Stack, fault: dict[s
     client.update(stack.project)
 
     stack.history.wait("http.fault", within=30)
-    skip_until_validated(stack, job)
+    stack.fast_forward(job)
 
     assert job.output() == b"HELLO"
 
@@ -216,8 +193,7 @@ def test_a_redirect_loop_of_the_scheduler_ends(stack: Stack, client_version: Cli
     looped = len(stack.history.find("http.fault"))
     assert 1 < looped < 100, "it followed, and gave up"
     fault.heal()
-    stack.clock.skip_to_next("scheduler")
-    job.wait_for(JobState.VALIDATED)
+    stack.fast_forward(job)
 
 
 def test_a_dead_master_page_delays_the_attachment(stack: Stack, client_version: ClientVersion) -> None:
@@ -226,5 +202,5 @@ def test_a_dead_master_page_delays_the_attachment(stack: Stack, client_version: 
     client.attach(stack.project, wait=False)
 
     stack.history.wait("http.fault", within=30)
-    stack.clock.skip_to_next("scheduler")
+    stack.clock.skip(600)
     client.wait_attached(stack.project)
