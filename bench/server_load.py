@@ -266,7 +266,7 @@ async def drive(port: int, hosts: deque[simulate.SimulatedHost], seconds: float,
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--hosts", default=10_000, show_default=True, help="simulated volunteers")
 @click.option("--stored", default=0, show_default=True, help="results in the database beforehand")
-@click.option("--jobs", default=20_000, show_default=True, help="jobs to hand out")
+@click.option("--jobs", default=40_000, show_default=True, help="jobs to hand out")
 @click.option("--seconds", default=20.0, show_default=True)
 @click.option("--connections", default=8, show_default=True)
 @click.option("--hostile", default=0, show_default=True, help="connections that send mutilated requests meanwhile")
@@ -287,8 +287,9 @@ def main(hosts: int, stored: int, jobs: int, seconds: float, connections: int, h
             simulate.SimulatedHost(keys[n % len(keys)], name=f"host-{n}", ip_addr=f"10.{n // 65536}.{n // 256 % 256}.{n % 256}")
             for n in range(hosts)
         )
-        # First contacts make the host records; they are not what is measured.
-        asyncio.run(drive(port, crowd, min(3.0, seconds), connections, 0))
+        # First contacts make the host records and fetch the first job; they are not what is measured.
+        first, took = asyncio.run(meet(port, crowd, connections))
+        click.echo(f"{hosts} first contacts with work in {took:.0f} s ({hosts / took:.0f}/s), {first.tasks} tasks sent")
         before = cpu_seconds(process.pid)
         tally, elapsed = asyncio.run(drive(port, crowd, seconds, connections, hostile))
         used = cpu_seconds(process.pid) - before
@@ -311,6 +312,23 @@ def main(hosts: int, stored: int, jobs: int, seconds: float, connections: int, h
             process.kill()
             process.wait()
         shutil.rmtree(data, ignore_errors=True)
+
+
+async def meet(port: int, hosts: deque[simulate.SimulatedHost], connections: int) -> tuple[Tally, float]:
+    """Let each host contact the project once."""
+    tally = Tally()
+    waiting, begun = deque(hosts), time.monotonic()
+
+    async def greet() -> None:
+        connection = Connection(port)
+        while waiting:
+            host = waiting.popleft()
+            _, answer = await connection.post("/p_cgi/cgi", host.request(1.0))
+            _accept(host, answer, tally)
+        connection.close()
+
+    await asyncio.gather(*(greet() for _ in range(connections)))
+    return tally, time.monotonic() - begun
 
 
 def _without_certificates(data: Path, base: str, process: subprocess.Popen[bytes]) -> None:
