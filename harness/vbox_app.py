@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import io
+import itertools
 import tarfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -36,6 +37,8 @@ DEFAULTS: Mapping[str, object] = {
     "fraction_done_filename": "fraction_done",
     "minimum_checkpoint_interval": 600,
 }
+
+_numbers = itertools.count(1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,19 +158,21 @@ class VmApp:
         disk_bound: float = 4e9,
         **options: object,
     ) -> Job:
-        """One job: a shell command in the guest, with the input as `in` in its shared folder.
+        """One job: a shell command in the guest, with the input, if there is any, as `in` in its shared folder.
 
         `conf` are further lines of the guest's job.conf, `outputs` the files of the slot that are uploaded (those that are there), `log`
         uploads the guest's log as well. Other options as of `Project.submit`.
         """
         settings = {**({"command": command} if command else {}), **(conf or {})}
-        job_conf = "".join(f"{key}={value}\n" for key, value in settings.items())
+        # Inputs are named by their contents, and go when the first job that has them is done.
+        job_conf = f"# job {next(_numbers)} of {self.name}\n" + "".join(f"{key}={value}\n" for key, value in settings.items())
+        inputs = {"shared/job.conf": job_conf.encode(), **({"shared/in": input} if input else {})}
         names = [*outputs, *([GUEST_LOG] if log else [])]
         return self.project.submit(
             self.name,
-            input=[job_conf.encode(), input],
+            input=list(inputs.values()),
             command_line=command_line,
-            input_template=input_template(["shared/job.conf", "shared/in"], disk_bound),
+            input_template=input_template(list(inputs), disk_bound),
             result_template=result_template(names),
             **options,  # type: ignore[arg-type]  # options hold submit's own
         )
