@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _TREE_ROOTS: Final = ("apps", "bin", "buda_apps", "templates")
 _TREE_FILES: Final = frozenset({"plan_class_spec.xml", "project.xml", "gui_urls.xml", "rss_feeds.xml"})
 _HIDDEN: Final = frozenset({"passwd_hash", "login_token"})
+DEFAULT_ROWS: Final = 10_000
 MAX_ROWS: Final = 100_000
 
 
@@ -345,7 +346,7 @@ class Handlers:
         """Rows of a table; ?column=value filters, ?limit= and ?offset= page, ?count=1 only counts."""
         query = select(table)
         params = dict(request.query_params)
-        limit, offset = _number(params.pop("limit", str(MAX_ROWS)), "limit"), _number(params.pop("offset", "0"), "offset")
+        limit, offset = _number(params.pop("limit", str(DEFAULT_ROWS)), "limit"), _number(params.pop("offset", "0"), "offset")
         count_only = params.pop("count", "0") not in ("0", "")
         for name, value in params.items():
             column_name = (renamed or {}).get(name, name)
