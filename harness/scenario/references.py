@@ -43,6 +43,8 @@ def _names(scenario: Scenario) -> Iterator[Wrong]:
     for index, client in enumerate(scenario.clients):
         if client.name in (SERVER, "mail", "control"):
             yield ("clients", index, "name"), f"{client.name!r} is the name of another part of the stack"
+        if client.podman and client.version not in (None, "8.2"):
+            yield ("clients", index, "podman"), f"the client {client.version} runs no containers; 8.2 does"
     yield from _twice([job.name for job in scenario.jobs], "jobs", "name", "jobs")
     yield from _twice([fault.name or f"[{index}]" for index, fault in enumerate(scenario.faults)], "faults", "name", "faults")
 
@@ -87,6 +89,8 @@ def _steps(scenario: Scenario) -> Iterator[Wrong]:
             if step.name in earlier:
                 yield (*path, "name"), f"two steps named {step.name!r}"
             earlier.append(step.name)
+        if scenario.real_time and step.verb.startswith("skip"):
+            yield (*path, step.verb), "time that passes at once needs a virtual clock; leave `time: real` out"
         if step.verb == "submit":
             submitted[getattr(step, "submit")] += 1  # noqa: B009 - of the kind of step that has it
             if submitted[getattr(step, "submit")] == 2:  # noqa: B009
@@ -107,6 +111,8 @@ def _faults(scenario: Scenario) -> Iterator[Wrong]:
         full = getattr(fault, "fill_disk", None)
         if full is not None and full not in small_disks:
             yield (*path, "fill_disk"), f"{full!r} has no disk of its own; give it `disk_mb: 64`"
+        if scenario.real_time and fault.verb == "skew":
+            yield (*path, fault.verb), "a clock that is wrong needs a virtual one; leave `time: real` out"
         if fault.verb.startswith("vbox") and getattr(fault, fault.verb) not in with_vbox:
             yield (*path, fault.verb), f"{getattr(fault, fault.verb)!r} has no VirtualBox; give it `vbox: true`"
 

@@ -77,6 +77,21 @@ def test_the_published_schema_is_current() -> None:
         ("about: [\n", None),
         ("? [a]\n: b\n", "x:4:3: a key that is no plain word"),
         ("faults: [{name: f}, {name: f}]\n", None),
+        ("faults: [{htp: upload, status: 503}]\n", None),
+        ("faults: [{http: upload}]\n", None),
+        ("faults: [{http: upload, status: 503, reset: true}]\n", None),
+        ("faults: [{damage: host1, path: ../etc/passwd}]\n", None),
+        ("faults: [{fill_disk: host1}]\n", "x:4:11: faults[0].fill_disk: 'host1' has no disk of its own; give it `disk_mb: 64`"),
+        (
+            "faults: [{vbox_hangs: host1, words: startvm}]\n",
+            "x:4:11: faults[0].vbox_hangs: 'host1' has no VirtualBox; give it `vbox: true`",
+        ),
+        (
+            "time: real\nsteps: [{skip: 1h}]\n",
+            "x:5:10: steps[0].skip: time that passes at once needs a virtual clock; leave `time: real` out",
+        ),
+        ("known_failure: {reason: x}\n", None),
+        ("project: {apps: [{name: v, vm: {}, versions: [{version: '1', files: {a: b}}]}]}\n", None),
     ],
 )
 def test_mistakes_are_told_with_their_place(body: str, expected: str | None, tmp_path: Path) -> None:
