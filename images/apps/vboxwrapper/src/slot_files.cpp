@@ -158,7 +158,7 @@ Usage measure(const std::string& directory, double most_files) {
             struct stat s {};
             if (fstatat(dirfd(handle), entry->d_name, &s, AT_SYMLINK_NOFOLLOW)) continue;
             usage.files++;
-            usage.bytes += static_cast<double>(s.st_size);
+            usage.bytes += std::min(static_cast<double>(s.st_size), static_cast<double>(s.st_blocks) * 512);   // holes are free
             if (S_ISDIR(s.st_mode)) todo.push_back(here + "/" + name);
             if (usage.files > most_files) {
                 closedir(handle);

@@ -85,6 +85,10 @@ TEST_CASE("a folder with very many files is not counted to its end") {
     for (int i = 0; i < 50; i++) scratch.write("d/" + std::to_string(i), "12345");
     CHECK(measure("d", 1e6).files == 50);
     CHECK(measure("d", 1e6).bytes == 250);
+    std::ofstream("d/sparse").close();
+    std::filesystem::resize_file("d/sparse", 1 << 30);
+    CHECK(measure("d", 1e6).bytes < 10000);
+    std::filesystem::remove("d/sparse");
     CHECK(measure("d", 10).files == 11);
 }
 
