@@ -109,6 +109,7 @@ async def serve() -> None:
     # What is loaded now stays: keep the collector from walking over it again and again.
     gc.collect()
     gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
     where = (public.getsockname(), control.getsockname())
     _log.warning("boinc_server %s: %d projects, public %s, control %s", __version__, len(registry), *where)
     try:

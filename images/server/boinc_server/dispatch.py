@@ -260,8 +260,10 @@ def resend_lost_results(rpc: Rpc) -> bool:
             rpc.reply.insert_message(f"Didn't resend lost task {row.name} (expired)")
             tx.due(found.workunitid)
             continue
-        span = max(0, row.report_deadline - row.sent_time)
-        deadline = min(max(row.report_deadline, tx.now + span // 2), tx.now + found.delay_bound)
+        # The database's deadline has the grace period in it, the client's has not.
+        old = int(row.report_deadline - config.grace_period())
+        span = max(0, old - row.sent_time)
+        deadline = min(max(old, tx.now + span // 2), tx.now + found.delay_bound)
         if commit(rpc, slot, best, needs, checks, deadline=deadline):
             rpc.reply.insert_message(f"Resent lost task {row.name}")
             any_sent = True

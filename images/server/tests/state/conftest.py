@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Iterator, Sequence
@@ -145,8 +146,6 @@ class World:
         self.project.configure(options)
 
     def events(self, *kinds: str) -> list[dict[str, Any]]:
-        import json
-
         everything = [json.loads(line) for line in self.project.events.since(0)]
         return [event for event in everything if not kinds or event["kind"] in kinds]
 

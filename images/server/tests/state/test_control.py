@@ -6,12 +6,16 @@ import asyncio
 import base64
 import json
 import time
+from collections import deque
 
 import httpx
 import pytest
+from boinc_server import models
+from boinc_server.clock import ClockSpec
 from boinc_server.control.app import make_app
 from boinc_server.mail import Mailer
 from boinc_server.registry import Registry
+from sqlalchemy import text, update
 from sqlalchemy.exc import SQLAlchemyError
 
 SAMPLE = "<file_info>\n</file_info>\n<workunit>\n<file_ref>\n<open_name>in</open_name>\n</file_ref>\n</workunit>\n"
@@ -209,9 +213,6 @@ def test_followers_get_events_as_they_happen(control, project):
 
 def test_timers_fire_on_the_virtual_clock(control, project):
     """A deadline of an hour passes in a fraction of a second when the clock is fast."""
-    from boinc_server import models
-    from sqlalchemy import update
-
     control("POST", "/projects/p/work", json={"app": "upper", "inputs": [{"content_b64": "YQ=="}], "options": {"max_total_results": 3}})
     served = control.registry["p"]
 
@@ -221,8 +222,6 @@ def test_timers_fire_on_the_virtual_clock(control, project):
             tx.execute(update(models.result).values(server_state=4, hostid=1, report_deadline=tx.now + 3600))
             tx.execute(update(models.workunit).values(transition_time=tx.now + 3600))
         served.daemons.schedule(now + 3600)
-        from boinc_server.clock import ClockSpec
-
         served.set_clock(ClockSpec(time.time(), now, 20000.0))
         for _ in range(200):
             await asyncio.sleep(0.01)
@@ -234,8 +233,6 @@ def test_timers_fire_on_the_virtual_clock(control, project):
 
 
 def test_events_beyond_the_ring_come_from_the_file(control, project, monkeypatch):
-    from collections import deque
-
     log = control.registry["p"].events
     log._ring = deque(log._ring, maxlen=5)
     for number in range(20):
@@ -246,10 +243,8 @@ def test_events_beyond_the_ring_come_from_the_file(control, project, monkeypatch
 
 def test_a_database_failure_is_told_and_undone(control, project, monkeypatch):
     served = control.registry["p"]
-    with pytest.raises(SQLAlchemyError), served.transaction() as tx:
+    with pytest.raises(SQLAlchemyError), served.transaction() as tx:  # noqa: PT012 - the event comes first
         tx.emit("never")
-        from sqlalchemy import text
-
         tx.execute(text("INSERT INTO nowhere VALUES (1)"))
     assert b"never" not in b"".join(served.events.since(0))
     assert control("GET", "/projects/p").status_code == 200

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from boinc_server import models
+from boinc_server.mail import Mailer
+from boinc_server.registry import Registry
 from boinc_server.states import AssimilateState, Outcome, ServerState, ValidateState
+from sqlalchemy import select, update
 
 DAY = 86400
 
@@ -120,11 +124,6 @@ def test_the_safety_net_comes_after_ten_days_or_more(world):
 
 
 def test_a_restart_finishes_what_was_interrupted(world, registry, tmp_path):
-    from boinc_server import models
-    from boinc_server.mail import Mailer
-    from boinc_server.registry import Registry
-    from sqlalchemy import select, update
-
     job = world.job(delay_bound=DAY, max_total_results=3)
     host = world.host()
     host.fetch()
@@ -155,3 +154,41 @@ def test_stopped_daemons_catch_up(world):
     world.configure(stop_daemons=False)
     world.advance(2)
     assert world.wu(job).canonical_resultid
+
+
+def test_a_resent_result_gets_the_grace_period_once(world):
+    world.configure(report_grace_period=3600)
+    job = world.job(delay_bound=DAY)
+    host = world.host()
+    host.fetch()
+    sent = world.results(job)[0].sent_time
+    for _ in range(3):
+        host.client.held.clear()
+        host.rpc(1.0)
+    assert world.results(job)[0].report_deadline == sent + DAY + 3600
+
+
+def test_only_so_many_results_are_taken_in_one_rpc(world):
+    world.configure(max_results_accepted=2)
+    for _ in range(3):
+        world.job()
+    host = world.host()
+    names = host.fetch(1e6)
+    finished = [host.done(name) for name in names]
+    assert host.rpc(finished=finished).acks == names[:2]
+    assert host.rpc(finished=finished[2:]).acks == names[2:]
+    assert all(world.wu(job).canonical_resultid for job in (1, 2, 3))
+
+
+def test_a_late_result_is_valid_while_there_are_files_to_compare_with(world):
+    world.configure(delete_delay_hours=48)
+    job = world.job(delay_bound=DAY, max_total_results=3)
+    slow, quick = world.host(), world.host()
+    [late] = slow.fetch()
+    world.advance(DAY + 2)
+    quick.report(quick.fetch()[0])
+    slow.report(late)
+    first, second = world.results(job)
+    assert (first.validate_state, second.validate_state) == (ValidateState.VALID, ValidateState.VALID)
+    assert first.granted_credit == second.granted_credit > 0
+    assert world.wu(job).canonical_resultid == second.id

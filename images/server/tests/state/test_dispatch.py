@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
-from boinc_server import models, simulate
+from boinc_server import feeder, models, simulate, templates, work
 from boinc_server.states import ErrorMask, Outcome, ServerState
-from sqlalchemy import update
+from sqlalchemy import insert, update
 
 DAY = 86400
 
@@ -347,8 +347,6 @@ def test_urgent_jobs_need_a_reliable_host(world):
     assert host.fetch() == []
     host.rpc()
     with world.project.transaction() as tx:
-        from sqlalchemy import insert
-
         [version] = world.project.catalog.versions_of(1)
         tx.execute(
             insert(models.host_app_version).values(
@@ -427,8 +425,6 @@ def test_non_cpu_intensive_apps_get_one_job_each_besides_the_others(world):
 
 
 def test_jobs_whose_files_the_host_has_come_first(world):
-    from boinc_server import templates, work
-
     world.app("local", locality_scheduling=2)
     template = "<file_info>\n</file_info>\n<workunit>\n<file_ref>\n<open_name>in</open_name>\n</file_ref>\n</workunit>\n"
     for name in ("aaa", "bbb"):
@@ -496,13 +492,9 @@ def test_results_taken_by_others_are_not_offered_again(world):
 
 
 def test_more_jobs_than_slots(world, monkeypatch):
-    from boinc_server import feeder
-
     monkeypatch.setattr(feeder, "SLOTS", 5)
     monkeypatch.setattr(feeder, "LOW", 2)
     with world.project.transaction() as tx:
-        from boinc_server import work
-
         for index in range(23):
             work.create_work(tx, "work", (), work.WorkOptions(priority=index % 3), f"job{index}")
     host = world.host()
@@ -515,8 +507,6 @@ def test_more_jobs_than_slots(world, monkeypatch):
 
 
 def test_one_apps_infeasible_jobs_do_not_hide_anothers(world, monkeypatch):
-    from boinc_server import feeder
-
     monkeypatch.setattr(feeder, "SLOTS", 5)
     for _ in range(10):
         world.job(rsc_memory_bound=1e12, priority=9)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from boinc_server import assimilator, generators
+from boinc_server import assimilator, generators, outputs
 from boinc_server.states import AssimilateState, Outcome, ValidateState
 
 
@@ -164,8 +164,6 @@ def test_scripts_run_off_the_loop(world):
 
 
 def test_large_outputs_are_read_in_a_thread(world, monkeypatch):
-    from boinc_server import outputs
-
     monkeypatch.setattr(outputs, "LARGE", 3)
     job = run_two(world, b"large", b"large")
     assert [r.validate_state for r in world.results(job)] == [ValidateState.VALID] * 2
@@ -175,8 +173,9 @@ def test_a_script_makes_work_when_little_is_left(world):
     script(
         world,
         "gen.sh",
-        '#!/bin/sh\nn=$1\nwhile [ $n -gt 0 ]; do echo "--wu_name g$(ls "$HOME"/seq 2>/dev/null | wc -l) --priority 4 --command_line \'-x 1\'"; '
-        'mkdir -p "$HOME/seq"; touch "$HOME/seq/$(ls "$HOME/seq" | wc -l)"; n=$((n-1)); done\n',
+        "#!/bin/sh\nn=$1\nmkdir -p $HOME/seq\nwhile [ $n -gt 0 ]; do\n"
+        "i=$(ls $HOME/seq | wc -l)\necho --wu_name g$i --priority 4 --command_line \"'-x 1'\"\n"
+        "touch $HOME/seq/$i\nn=$((n-1))\ndone\n",
     )
     world.configure(work_generators={"work": {"source": "script:gen.sh", "cushion": 2}})
     host = world.host()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from boinc_server import models, validator, work
+from boinc_server.simulate import Finished
 from boinc_server.states import AssimilateState, ErrorMask, FileDeleteState, Outcome, ServerState, ValidateState
 
 DAY = 86400
@@ -91,8 +93,6 @@ def test_a_retry_can_go_out_in_the_same_rpc(world):
     world.job(max_error_results=2, max_total_results=4)
     host = world.host()
     [name] = host.fetch()
-    from boinc_server.simulate import Finished
-
     reply = host.rpc(1.0, [Finished(name, state=3, exit_status=1)])
     assert [task.name for task in reply.tasks] == [name[:-1] + "1"]
 
@@ -175,8 +175,6 @@ def test_a_missing_output_is_a_validate_error(world):
     job = world.job(max_error_results=1, max_total_results=3, max_success_results=3)
     host = world.host()
     [name] = host.fetch()
-    from boinc_server.simulate import Finished
-
     host.rpc(finished=[Finished(name)])
     assert states(world, job)[0] == (ServerState.OVER, Outcome.VALIDATE_ERROR, ValidateState.INVALID)
     assert states(world, job)[1][0] == ServerState.UNSENT
@@ -202,8 +200,6 @@ def test_delete_delay_keeps_files(world):
 
 
 def test_cancelling_takes_back_what_is_unsent_and_aborts_what_runs(world):
-    from boinc_server import work
-
     job = world.job(min_quorum=1, target_nresults=2)
     host = world.host()
     [name] = host.fetch()
@@ -227,8 +223,6 @@ def test_a_result_reported_twice_counts_once(world):
     reply = host.rpc(finished=[finished])
     assert reply.acks == [name]
     assert len(world.events("result.reported")) == 1
-    from boinc_server import models
-
     assert world.rows(models.host)[0].total_credit == pytest.approx(credit)
 
 
@@ -253,8 +247,6 @@ def test_another_host_of_the_same_user_may_report(world):
 
 
 def test_an_unsent_result_cannot_be_reported(world):
-    from boinc_server.simulate import Finished
-
     job = world.job()
     host = world.host()
     host.rpc()
@@ -265,8 +257,6 @@ def test_an_unsent_result_cannot_be_reported(world):
 
 @pytest.mark.parametrize("transient", [True, False])
 def test_a_validator_of_ones_own(world, transient):
-    from boinc_server import validator
-
     class Picky:
         calls = 0
 

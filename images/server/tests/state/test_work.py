@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 
 import pytest
-from boinc_server import appversions, crypt, models, storage, templates, work
+from boinc_server import appversions, crypt, db_purge, models, storage, templates, work
 
 FILE = templates.InputFile
 
@@ -285,8 +285,6 @@ def test_a_job_can_be_bound_to_a_version(world):
 
 
 def test_purge_removes_finished_jobs_only(world):
-    from boinc_server import db_purge
-
     done, open_job = world.job(), world.job()
     host = world.host()
     host.report(host.fetch()[0])
