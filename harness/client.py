@@ -173,7 +173,7 @@ class Client:
 
     def _disk(self) -> dict[str, object]:
         """A data directory of limited size: in memory, so it is lost when the container ends."""
-        owner = f"uid={self.USER_ID},gid={self.USER_ID},mode=0755"
+        owner = f"exec,uid={self.USER_ID},gid={self.USER_ID},mode=0755"
         return {"tmpfs": {self.DATA_DIRECTORY: f"size={self.disk_mb}m,{owner}"}} if self.disk_mb else {}
 
     def _came_up(self, deadline: Deadline) -> None:
@@ -246,7 +246,7 @@ class Client:
         spec = " ".join(f"{number:.6f}" for number in clock.spec())
         self.container.reload()
         if self.container.status == "running":
-            self.exec(["boinc-clock", spec])
+            self.exec(["boinc-clock", spec], check=self.is_running)
         else:
             containers.write_file(self.container, f"{self.RUN_DIRECTORY}/clock.spec", spec.encode(), owner=self.USER_ID)
 

@@ -51,7 +51,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="X",
         help=f"how fast the stack's clock runs where a scenario does not need real time (default {FAST_RATE:g})",
     )
-    group.addoption("--chaos", default="1-3", metavar="SEEDS", help="seeds of random fault schedules: 7, 1-50, 3,9,20-22 (default 1-3)")
+    group.addoption("--chaos", default="", metavar="SEEDS", help="run random fault schedules of these seeds, too: 7, 1-50, 3,9,20-22")
     group.addoption("--keep", action="store_true", help="leave the containers of every scenario running (remove: harness down)")
     group.addoption("--keep-on-failure", action="store_true", help="leave the containers of failed scenarios running")
     group.addoption("--evidence", default="evidence", metavar="DIR", help="where the evidence of failed scenarios goes (default: evidence)")
@@ -79,7 +79,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         from harness.faults.chaos import parse_seeds  # noqa: PLC0415
 
         try:
-            metafunc.parametrize("chaos_seed", parse_seeds(metafunc.config.getoption("--chaos")))
+            seeds = metafunc.config.getoption("--chaos")
+            skip = pytest.mark.skip(reason="no seed was asked for (--chaos SEEDS)")
+            metafunc.parametrize("chaos_seed", parse_seeds(seeds) if seeds else [pytest.param(0, marks=skip)])
         except UsageError as error:
             raise pytest.UsageError(str(error)) from None
     if "client_version" not in metafunc.fixturenames:

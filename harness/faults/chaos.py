@@ -64,12 +64,13 @@ def schedule(seed: int) -> dict[str, Any]:
         [make] = dice.choices([make for _, make in KINDS], [weight for weight, _ in KINDS])
         fault, lasts = make(dice), dice.randrange(10, 90)
         target = next(str(fault[verb]) for verb in ("kill", "freeze", "partition", "lose", "skew", "http") if verb in fault)
-        # One thing at a time for each target: what is dead can be neither frozen nor cut off.
-        if target in busy and start < busy[target]:
+        # One thing for each host and the server: what is dead can be neither frozen nor cut off, and coming back takes its time.
+        if target in busy and (target in (*HOSTS, "server") or start < busy[target]):
             continue
         busy[target] = start + lasts + 30
         faults.append({**fault, "at": f"{start}s", "for": f"{lasts}s"})
-    steps: list[dict[str, Any]] = [{"at": f"{STORM + 150}s", "wait": "1s"}]
+    calm = {"event": "fault.healed", "count": len(faults)}
+    steps: list[dict[str, Any]] = [{"on": calm, "within": "120s", "wait": "1s"}]
     for hours in (2, 5, 7):  # the longest backoffs are six hours
         steps += [{"skip": f"{hours}h"}, {"wait": "40s"}]
         steps += [{verb: host} for verb in ("retry_transfers", "update") for host in HOSTS]

@@ -41,7 +41,13 @@ class ProcessFaults:
             return self.add("freeze", target.name, lambda: target.exec(["sh", "-c", "kill -CONT $(pidof boinc)"]) and None, tasks=False)
         container = target.container
         container.pause()
-        return self.add("freeze", target.name if isinstance(target, Client) else "server", container.unpause, tasks=True)
+
+        def thaw() -> None:
+            container.unpause()
+            if isinstance(target, Client) and not self.stack.clock.is_real:
+                target.set_clock(self.stack.clock.of(target.name))  # it slept through what was skipped meanwhile
+
+        return self.add("freeze", target.name if isinstance(target, Client) else "server", thaw, tasks=True)
 
     def signal_task(self, client: Client, task: str, how: signal.Signals = signal.SIGKILL) -> Fault:
         """Send a signal to the process of a running task (by its result name). A SIGSTOP is healed by SIGCONT; others are not."""

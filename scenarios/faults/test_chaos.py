@@ -1,4 +1,4 @@
-"""Random faults from a seed: whatever happens, every job ends well when it is over (`--chaos SEEDS` for others than these)."""
+"""Random faults from a seed: whatever happens, every job ends well when it is over (`--chaos SEEDS`)."""
 
 from pathlib import Path
 

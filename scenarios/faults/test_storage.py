@@ -74,7 +74,6 @@ def test_a_client_that_cannot_write_its_state_ends(stack: Stack, client_version:
     client = stack.client(attach=True, disk_mb=32)
     stack.faults.fill_disk(client)
 
-    client.rpc().project_nomorework(stack.project.master_url)  # a change that it wants to write down
     client.wait_ended(within=30)
 
     assert "write state file" in client.log()
