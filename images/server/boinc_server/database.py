@@ -7,11 +7,12 @@ never overlap, and "in one transaction" also means "nobody sees it half done".
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Connection, CursorResult, Engine, Table, Update, bindparam, create_engine, event, update
 from sqlalchemy.engine import URL, Dialect, Row, make_url
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from boinc_server.project import Project
 
 AnyRow = Row[Any]
+
+IDLE_SECONDS: Final = 60.0
 
 # Statements are module-level constants. All SQLite projects share one dialect object, hence one cache:
 # each statement is compiled once for the whole server.
@@ -150,6 +153,7 @@ class Database:
     def __init__(self, url: str) -> None:
         self.url = url
         parsed = make_url(url)
+        self._used = time.monotonic()
         self.is_sqlite = parsed.get_backend_name() == "sqlite"
         self.engine = self._open_sqlite(parsed) if self.is_sqlite else self._open_server(parsed)
         self.conn = self.engine.connect()
@@ -178,6 +182,12 @@ class Database:
 
     @contextmanager
     def begin(self) -> Iterator[Connection]:
+        if self._raw is None:
+            # A database server ends connections that were idle for long; the pool tests before it gives one out.
+            idle, self._used = time.monotonic() - self._used, time.monotonic()
+            if idle > IDLE_SECONDS:
+                self.conn.close()
+                self.conn = self.engine.connect()
         with self.conn.begin():
             yield self.conn
 
