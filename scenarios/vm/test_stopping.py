@@ -35,9 +35,7 @@ def test_a_restarted_client_goes_on_from_the_saved_state(volunteer: Client, vm_a
     vm = volunteer.vm(job, within=VM_DEADLINE)
     vm.wait_guest_log("step 3", within=VM_DEADLINE)
 
-    volunteer.rpc().quit()
-    wait_until(lambda: not volunteer.is_running, "the client to stop", within=60)
-    volunteer.start_again()
+    volunteer.restart()
 
     job.wait_for(JobState.VALIDATED, within=VM_DEADLINE)
     assert str(job.result.record["stderr_out"]).count("Guest Log: step 1\n") == 1, "the guest did not begin again"
