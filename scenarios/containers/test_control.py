@@ -46,7 +46,7 @@ def test_suspend_stops_the_container_and_resume_lets_it_go_on(
     seen = count(volunteer)
     volunteer.resume(stack.project, task)
     wait_until(lambda: count(volunteer) > seen, "the container going on", within=WITHIN, every=0.1)
-    volunteer.exec(["sh", "-c", "touch slots/*/shared/stop"])
+    volunteer.exec(["sh", "-c", "touch slots/0/shared/stop"])
     job.wait_for(JobState.VALIDATED, within=WITHIN)
 
     assert job.output("stdout") == b"done\n"
@@ -64,7 +64,7 @@ def test_a_client_that_is_restarted_runs_the_job_again(
     volunteer.restart()
     wait_counting(volunteer)
     assert len(volunteer.podman.containers()) == 1, "the one that ignored SIGTERM is gone"
-    volunteer.exec(["sh", "-c", "cp slots/*/shared/checkpoint /tmp/starts; touch slots/*/shared/stop"])
+    volunteer.exec(["sh", "-c", "cp slots/*/shared/checkpoint /tmp/starts; touch slots/0/shared/stop"])
     job.wait_for(JobState.VALIDATED, within=WITHIN)
 
     assert volunteer.exec("cat /tmp/starts").split() == ["start", "start"], "what it had kept was there"

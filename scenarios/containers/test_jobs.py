@@ -17,16 +17,15 @@ def test_inputs_outputs_and_surroundings(containers: Containers, volunteer: Clie
         tr a-z A-Z < /root/shared/in.txt > /root/shared/out.txt
         mkdir -p /root/shared/results/deep
         pwd > /root/shared/results/deep/pwd
-        printenv GREETING "$1" > /root/shared/results/words
+        printf '%s\\n' "$GREETING" "$ODD" "$0" > /root/shared/results/words
         echo loud >&2
-        ls /sys/class/net
+        tail -n +3 /proc/net/dev | cut -d : -f 1 | tr -d ' '
     """
     job = containers.submit(
         image("base"),
         "-c",
         script,
         "$0 is 'quoted'; $(never run)",
-        "ODD",
         inputs={"in.txt": b"from a file\n"},
         entrypoint=["/bin/sh"],
         environment={"GREETING": "good day", "ODD": "a'b\"c;d"},
@@ -43,7 +42,7 @@ def test_inputs_outputs_and_surroundings(containers: Containers, volunteer: Clie
         words, place = (results.extractfile(f"results/{name}") for name in ("words", "deep/pwd"))
         assert words is not None
         assert place is not None
-        assert words.read() == b"good day\na'b\"c;d\n"
+        assert words.read() == b"good day\na'b\"c;d\n$0 is 'quoted'; $(never run)\n"
         assert place.read() == b"/etc\n"
 
 
@@ -59,9 +58,10 @@ def test_a_user_without_rights_writes_results(containers: Containers, volunteer:
 
 
 def test_a_failing_command_is_a_failed_task_that_says_it(containers: Containers, volunteer: Client, image: Callable[[str], Image]) -> None:
-    failing = containers.submit(image("base"), "sh", "-c", "echo before; exit 7")
-    missing = containers.submit(image("base"), "no-such-program")
-    without_output = containers.submit(image("base"), "true", outputs=["result.dat"])
+    once = {"max_error_results": 1, "max_total_results": 1}
+    failing = containers.submit(image("base"), "sh", "-c", "echo before; exit 7", options=once)
+    missing = containers.submit(image("base"), "no-such-program", options=once)
+    without_output = containers.submit(image("base"), "true", outputs=["result.dat"], options=once)
 
     for job in (failing, missing, without_output):
         job.wait_for(JobState.ERROR, within=WITHIN)

@@ -50,11 +50,11 @@ def test_a_squashed_image_runs_as_the_original(
     containers: Containers, volunteer: Client, image: Callable[[str], Image], store: Store
 ) -> None:
     squashed, savings = squash(image("layered"), image("base"), store)
-    # all that a program could notice, but for times
+    # all that a program could notice, but for times and numbers of links (overlay shows those of the layer)
     listing = ["find", "/", "-xdev"]
     for path in ("/proc*", "/sys*", "/dev*", "/run*", "/etc/host*", "/etc/resolv.conf"):
         listing += ["-not", "-path", path]
-    listing += ["-exec", "stat", "-c", "%n|%F|%a|%u|%g|%h|%s", "{}", "+"]
+    listing += ["-exec", "stat", "-c", "%n|%F|%a|%u|%g|%s", "{}", "+"]
     look = "id -u; pwd; cat /number /folder/* /two; test -u /one && echo setuid"
     both = (image("layered"), squashed)
     jobs = [containers.submit(one, *listing, user="root") for one in both]
@@ -65,7 +65,7 @@ def test_a_squashed_image_runs_as_the_original(
 
     files = [_without_directory_sizes(job.output("stdout")) for job in jobs]
     assert files[0] == files[1]
-    assert len(files[0]) > 300
+    assert len(files[0]) > 250
     assert [job.output("stdout") for job in users] == [b"1000\n/tmp\n2\nnew\nlinked\nsetuid\n"] * 2
     assert len(squashed.layers) == len(image("base").layers) + 1
     assert savings.above_base_after < savings.above_base_before / 100, "the large file that was removed again is not sent"
@@ -73,7 +73,7 @@ def test_a_squashed_image_runs_as_the_original(
 
 def _without_directory_sizes(listing: bytes) -> list[str]:
     lines = sorted(listing.decode().splitlines())
-    return [line.rsplit("|", 2)[0] if "|directory|" in line else line for line in lines]
+    return [line.rpartition("|")[0] if "|directory|" in line else line for line in lines]
 
 
 def test_a_damaged_layer_is_fetched_again(containers: Containers, volunteer: Client, image: Callable[[str], Image]) -> None:
