@@ -38,6 +38,14 @@ int LogFollower::generation_of(unsigned long long inode) const {
     return -1;
 }
 
+int LogFollower::oldest_generation() const {
+    int oldest = 0;
+    for (int i = 1; i < kGenerations; i++) {
+        if (inode_of(path_ + "." + std::to_string(i))) oldest = i;
+    }
+    return oldest;
+}
+
 bool LogFollower::open_generation(int number, off_t offset) {
     close_file();
     const std::string path = number ? path_ + "." + std::to_string(number) : path_;
@@ -82,7 +90,8 @@ void LogFollower::read_rest(const Sink& sink) {
 }
 
 void LogFollower::poll(const Sink& sink) {
-    if (fd_ < 0 && !open_generation(0, 0)) return;
+    // A machine that writes fast may have rotated its log before the first look.
+    if (fd_ < 0 && !open_generation(oldest_generation(), 0)) return;
     for (int guard = 0; guard <= kGenerations; guard++) {
         // The name first, then the rest: whatever was written before the rename is in the old file.
         const bool moved = inode_of(path_) != inode_;
@@ -90,13 +99,11 @@ void LogFollower::poll(const Sink& sink) {
         if (!moved) return;
         const int generation = generation_of(inode_);
         if (generation == 0) continue;
-        if (generation < 0 && inode_of(path_) == 0) return;   // between rename and creation
+        if (generation <= 1 && inode_of(path_) == 0) return;   // between rename and creation
         if (!partial_.empty()) sink(partial_);
         // If it is not there any more, more has been rotated than VirtualBox keeps: go on with the oldest.
         int next = generation - 1;
-        if (generation < 0) {
-            for (next = kGenerations - 1; next > 0 && !inode_of(path_ + "." + std::to_string(next));) next--;
-        }
+        if (generation < 0) next = oldest_generation();
         if (!open_generation(next, 0)) return;
     }
 }

@@ -33,6 +33,7 @@ private:
     void read_rest(const Sink& sink);
     bool open_generation(int number, off_t offset);
     int generation_of(unsigned long long inode) const;   // 0 = VBox.log, 1 = VBox.log.1, ...; -1 = none
+    int oldest_generation() const;
     void close_file();
 
     std::string path_;

@@ -63,6 +63,15 @@ TEST_CASE("a rotated file is read to its end, then the new one from its beginnin
     CHECK(got.lines == std::vector<std::string>{"a1", "a2", "b1", "b2", "c1", "c2", "d1"});
 }
 
+TEST_CASE("what was rotated before the first look is read as well") {
+    Scratch scratch;
+    scratch.write("VBox.log.2", "a\n"), scratch.write("VBox.log.1", "b\n"), scratch.write("VBox.log", "c\n");
+    LogFollower follower("VBox.log");
+    Collector got;
+    follower.poll(got.sink);
+    CHECK(got.lines == std::vector<std::string>{"a", "b", "c"});
+}
+
 TEST_CASE("a wrapper that starts anew goes on where the last one was") {
     Scratch scratch;
     scratch.write("VBox.log", "one\ntwo\nthr");
