@@ -6,6 +6,7 @@ import fnmatch
 import json
 import os
 import platform
+import signal
 import sys
 import time
 from pathlib import Path
@@ -64,6 +65,7 @@ def main(only: tuple[str, ...], runs: int, rates: str, json_file: Path | None, l
         for measure in measures:
             console.print(f"{measure.name:16} {measure.what}", highlight=False)
         return
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what was started is removed
     outcomes = {measure.name: Outcome(measure) for measure in measures}
     started = time.time()
     order = interleaved(measures, runs)
