@@ -34,7 +34,7 @@ LOOK = 1.0
 LONGEST = 86400.0
 _GUI_RPC_PORT = 31416
 #: says whether VNC answers and the Manager has drawn a window (its first may be the attach wizard's)
-_DRAWN = ["bash", "-c", "exec 3<> /dev/tcp/127.0.0.1/5900 && DISPLAY=:0 xwininfo -root -tree | grep -qi '\"BOINC Manager'"]
+_DRAWN = ["bash", "-c", "exec 3<> /dev/tcp/127.0.0.1/5900 && DISPLAY=:0 xwininfo -root -tree | grep -qE '\"BOINC Manager[^\"]*\": .* [0-9]{3,}x[0-9]{3,}'"]
 
 
 class ManagerGone(HarnessError):
