@@ -275,8 +275,11 @@ def guest(folder: Path, log: Any, began: float) -> str:
             log.write(f"{stamp()} VMMDev: Guest Log: flood {line}\n")
         log.flush()
         if "rotate" in step:
-            (logs / "VBox.log.1").exists() and (logs / "VBox.log.1").rename(logs / "VBox.log.2")
-            (logs / "VBox.log").rename(logs / "VBox.log.1")
+            # More generations than VirtualBox keeps: how slow this machine is must not matter here.
+            for older in range(9, 0, -1):
+                path = logs / (f"VBox.log.{older - 1}" if older > 1 else "VBox.log")
+                if path.exists():
+                    path.rename(logs / f"VBox.log.{older}")
             log = (logs / "VBox.log").open("w")
         if "write" in step:
             (shared / (step["write"][0] + ".part")).write_text(step["write"][1])

@@ -43,7 +43,7 @@ def test_pieces_of_a_long_line_are_put_together(task: Task) -> None:
 def test_rotation_loses_nothing(task: Task) -> None:
     steps: list[dict[str, object]] = []
     for number in range(6):
-        steps += [{"flood": 300}, {"say": f"before rotation {number}"}, {"rotate": True}, {"wait": number % 2}]
+        steps += [{"flood": 300}, {"say": f"before rotation {number}"}, {"rotate": True}, {"wait": 0.2 * (number % 2)}]
     task.guest(*steps, {"say": "end"}, DONE)
     assert task.run() == 0
     assert len(task.guest_log) == 6 * 301 + 1
