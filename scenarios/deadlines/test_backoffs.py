@@ -16,7 +16,7 @@ def climb(stack: Stack, what: str, enough: float) -> list[float]:
     waits: list[float] = []
     while not waits or waits[-1] < enough:
         assert len(waits) < 20, f"20 waits, and none of {enough:g} s: {waits}"
-        due = stack.clock.next_due(what)
+        due = stack.clock.next_due(what, within=20)
         waits.append(due.at - stack.clock.now())
         if waits[-1] < enough:
             stack.clock.skip_to(due.at + 1)
@@ -37,9 +37,11 @@ def test_scheduler_backoff_grows_to_four_hours(stack: Stack, client_version: Cli
 
 
 def test_upload_backoff_grows_to_six_hours(stack: Stack, client_version: ClientVersion) -> None:
-    stack.client(attach=True)
     fault = stack.faults.http("upload", status=503)
+    client = stack.client(attach=True)
     job = stack.project.submit("uppercase", input=b"later", delay_bound=30 * 86400)
+    client.update(stack.project)
+    stack.history.wait("http.fault", within=30)
 
     waits = climb(stack, "upload", 3 * HOUR)
 
