@@ -9,10 +9,13 @@ from harness.versions import ClientVersion
 
 DISK_LIMIT_EXCEEDED, TIME_LIMIT_EXCEEDED = 196, 197
 
+stopped_by_the_client = pytest.mark.invariant_off(
+    "task_states", "the client shows a task that it aborts as aborted until its process has ended, then as failed"
+)
 pytestmark = pytest.mark.virtual_time(reason="it skips the time a task may take")
 
 
-@pytest.mark.invariant_off("task_states", "the client shows an aborted task as such until its process has ended, then as failed")
+@stopped_by_the_client
 def test_a_looping_application_is_stopped_by_its_time_limit(stack: Stack, client_version: ClientVersion) -> None:
     client = stack.client(attach=True)
     # a host of 1e9 operations a second: two minutes
@@ -26,6 +29,7 @@ def test_a_looping_application_is_stopped_by_its_time_limit(stack: Stack, client
     assert job.results()[0].elapsed_time >= 120
 
 
+@stopped_by_the_client
 def test_a_task_that_takes_too_much_disk_is_aborted(stack: Stack, client_version: ClientVersion) -> None:
     client = stack.client(attach=True)
     job = stack.project.submit("sleeper", command_line="6000", rsc_disk_bound=3_000_000, max_error_results=1, max_total_results=1)
