@@ -15,7 +15,10 @@ from harness.cli import cli
 from harness.scenario.loader import loads
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = [ROOT / "README.md", *(ROOT / "docs" / name for name in ("first-scenario.md", "report-a-bug.md", "how-it-works.md"))]
+DOCUMENTS = [
+    ROOT / "README.md",
+    *(ROOT / "docs" / name for name in ("first-scenario.md", "report-a-bug.md", "how-it-works.md", "look-around.md")),
+]
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 #: real seconds that all examples together may take, images present
 EXAMPLES_DEADLINE = 420
