@@ -133,14 +133,15 @@ def start(spec: ContainerSpec, ready: WaitStrategy | None = None) -> Container:
 
 
 def _add_to_host_config(container: DockerContainer, entries: Mapping[str, Any]) -> None:
-    api = container.get_docker_client().client.api  # each has one of its own
-    create = api.create_container_from_config
+    """Options of the engine that the docker SDK has no argument for (MaskedPaths): added to the request itself."""
+    api = container.get_docker_client().client.api  # each testcontainers' container has one of its own
+    create: Callable[..., Any] = api.create_container_from_config
 
     def create_with_more(config: dict[str, Any], *arguments: Any, **more: Any) -> Any:
         config["HostConfig"].update(entries)
         return create(config, *arguments, **more)
 
-    api.create_container_from_config = create_with_more
+    api.create_container_from_config = create_with_more  # type: ignore[method-assign]
 
 
 def remove_quietly(name: str) -> None:
