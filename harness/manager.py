@@ -22,6 +22,8 @@ from harness.versions import NEWEST, ClientVersion
 from harness.waiting import Deadline, wait_until
 
 IMAGE = "client-gui"
+#: the label of a container that is there for the Manager only
+ROLE = "manager"
 #: noVNC's port in a container of the gui target
 PORT = 6080
 #: all that VNC reads of a password
@@ -34,7 +36,11 @@ LOOK = 1.0
 LONGEST = 86400.0
 _GUI_RPC_PORT = 31416
 #: says whether VNC answers and the Manager has drawn a window (its first may be the attach wizard's)
-_DRAWN = ["bash", "-c", "exec 3<> /dev/tcp/127.0.0.1/5900 && DISPLAY=:0 xwininfo -root -tree | grep -qE '\"BOINC Manager[^\"]*\": .* [0-9]{3,}x[0-9]{3,}'"]
+_DRAWN = [
+    "bash",
+    "-c",
+    'exec 3<> /dev/tcp/127.0.0.1/5900 && DISPLAY=:0 xwininfo -root -tree | grep -qE \'"BOINC Manager[^"]*": .* [0-9]{3,}x[0-9]{3,}\'',
+]
 
 
 class ManagerGone(HarnessError):
@@ -124,7 +130,7 @@ def open_beside(client: Container, *, gui_rpc_password: str, keep: bool = False)
 
     spec = ContainerSpec(
         name=f"{client.name}-manager-{secrets.token_hex(2)}",
-        role="manager",
+        role=ROLE,
         image=images.ensure(IMAGE, variant=generation_of(client).suite),
         network=network,
         environment={

@@ -21,7 +21,7 @@ import httpx
 from docker.models.containers import Container
 from docker.models.networks import Network
 
-from harness import containers, engine, images, labels
+from harness import containers, engine, images, labels, manager
 from harness.containers import ContainerSpec, ReadyWhen
 from harness.errors import HarnessError
 from harness.mail import SINKS, Mailpit, MailSink
@@ -303,6 +303,10 @@ class RigLeak(HarnessError):
 
 def _remove_network(network: Network) -> None:
     try:
+        network.reload()
+        for container in network.containers:
+            if container.labels.get(labels.ROLE) == manager.ROLE:  # somebody else's `harness gui`, which says why it ends
+                containers.remove_quietly(str(container.name))
         network.remove()
     except docker.errors.NotFound:
         return

@@ -65,8 +65,13 @@ class Screen:
         self._open()
 
     def _open(self) -> None:
-        """Open noVNC's page. On a busy machine its server may drop one of the page's parts, which only loading it again helps."""
+        """Open noVNC's page.
+
+        Chromium gives up what it is loading whenever this machine gets or loses a network, as with each container that starts: so
+        Playwright loads the page's parts in its place.
+        """
         failed: list[str] = []
+        self._tab.route("http://**", lambda route: route.fulfill(response=route.fetch()))
         self._tab.on("requestfailed", lambda request: failed.append(f"{request.url}: {request.failure}"))
 
         def connected() -> bool:
@@ -84,7 +89,7 @@ class Screen:
             connected,
             "noVNC connected",
             within=SOON,
-            last_state=lambda: f"{state('class')}; failed: {failed}; see {self.picture('not-connected')}",
+            last_state=lambda: f"{state('class')}; failed: {failed[-3:]}; see {self.picture('not-connected')}",
         )
         # its own bar and its words of welcome go by themselves
         self._tab.wait_for_selector("#noVNC_status.noVNC_open, #noVNC_control_bar.noVNC_open", state="detached", timeout=SOON * 1000)
