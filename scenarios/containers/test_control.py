@@ -72,7 +72,7 @@ def test_a_client_that_is_restarted_runs_the_job_again(
     assert len(job.results()) == 1
 
 
-@pytest.mark.time_rate(2)
+@pytest.mark.time_rate(5)
 def test_an_aborted_task_leaves_no_container(
     stack: Stack, containers: Containers, volunteer: Client, image: Callable[[str], Image]
 ) -> None:
