@@ -101,9 +101,9 @@ void LogFollower::poll(const Sink& sink) {
         if (generation == 0) continue;
         if (generation <= 1 && inode_of(path_) == 0) return;   // between rename and creation
         if (!partial_.empty()) sink(partial_);
-        // If it is not there any more, more has been rotated than VirtualBox keeps: go on with the oldest.
+        // If it is not there any more, which of the others have been read is not known: the present one has not.
         int next = generation - 1;
-        if (generation < 0) next = oldest_generation();
+        if (generation < 0) next = 0;
         if (!open_generation(next, 0)) return;
     }
 }

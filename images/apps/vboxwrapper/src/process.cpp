@@ -1,8 +1,10 @@
 #include "process.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -160,6 +162,22 @@ double process_memory(int pid) {
 int process_parent(int pid) {
     const auto fields = stat_fields(pid);
     return fields.size() < 2 ? 0 : atoi(fields[1].c_str());
+}
+
+std::vector<int> processes_of(const std::string& program) {
+    std::vector<int> found;
+    DIR* directory = opendir("/proc");
+    if (!directory) return found;
+    while (const dirent* entry = readdir(directory)) {
+        const int pid = atoi(entry->d_name);
+        struct stat s {};
+        if (pid <= 0 || stat((std::string("/proc/") + entry->d_name).c_str(), &s) || s.st_uid != getuid()) continue;
+        const std::string command = read_file("/proc/" + std::to_string(pid) + "/cmdline", 4096).value_or("");
+        const std::string path = command.substr(0, command.find('\0'));
+        if (path.substr(path.rfind('/') + 1) == program && process_alive(pid)) found.push_back(pid);
+    }
+    closedir(directory);
+    return found;
 }
 
 bool process_runs(int pid, const std::string& part_of_name) {

@@ -27,6 +27,8 @@ unsigned long long process_start_time(int pid);
 double process_cpu_time(int pid);      // seconds, 0 if unknown
 double process_memory(int pid);        // resident bytes, 0 if unknown
 int process_parent(int pid);           // 0 if unknown
+// This user's processes of a program, by the last part of its path.
+std::vector<int> processes_of(const std::string& program);
 bool process_runs(int pid, const std::string& part_of_name);
 
 }  // namespace vbw

@@ -1,5 +1,7 @@
 #include "supervisor.h"
 
+#include <signal.h>
+
 #include <algorithm>
 #include <cmath>
 
@@ -13,6 +15,7 @@ namespace {
 constexpr double kReportPeriod = 1, kTrickleCheckPeriod = 1, kSlotCheckPeriod = 5, kSavePeriod = 1;
 constexpr double kCompletionPatience = 2;    // for a completion file that is still being written
 constexpr int kDiskFullDelay = 600;
+constexpr double kSeenDeadPatience = 8;
 constexpr double kWarmPatience = 600;        // for a guest to boot
 
 }  // namespace
@@ -236,6 +239,25 @@ void Supervisor::watch_machine() {
                                       : "The guest switched its virtual machine off without a completion file ('" + job_.completion_file + "')");
 }
 
+// VirtualBox's server needs a moment to see that the machine's process is gone. If the process died in the middle of a call
+// between the two, the server may never see it and keep the machine locked: then it is ended, and the next call starts a new one.
+void Supervisor::wait_until_seen_dead() {
+    for (const bool last : {false, true}) {
+        const Deadline patience(kSeenDeadPatience);
+        while (!patience.passed()) {
+            const std::string state = machine_->state().state;
+            if (state.empty() || state == "poweroff" || state == "aborted" || state == "saved" || state == "aborted-saved") return;
+            sleep_for(0.1);
+            app_.poll();
+        }
+        if (last) break;
+        for (const int server : processes_of("VBoxSVC")) {
+            say("VirtualBox's server (VBoxSVC, process " + std::to_string(server) + ") does not see that the virtual machine is gone; it is ended");
+            kill(server, SIGKILL);
+        }
+    }
+}
+
 void Supervisor::machine_died() {
     if (++checkpoint_.restarts > job_.max_restarts) {
         throw TaskError(kChildFailed, "The virtual machine's process died " + std::to_string(checkpoint_.restarts) +
@@ -246,15 +268,7 @@ void Supervisor::machine_died() {
     cpu_before_ = checkpoint_.cpu_time;
     pid_ = 0;
     save_checkpoint(true);
-    // VirtualBox's server needs a moment to see that the machine is gone.
-    const Deadline patience(20);
-    for (;;) {
-        const MachineState state = machine_->state();
-        if (!state.registered || !state.running()) break;
-        if (patience.passed()) break;
-        sleep_for(0.1);
-        app_.poll();
-    }
+    wait_until_seen_dead();
     checkpoint_.write();
     continued_ = true;
     make_or_continue();
@@ -397,6 +411,10 @@ void Supervisor::checkpoint_if_due() {
         machine_->take_snapshot(next);
     } catch (const VBoxError& error) {
         if (!process_alive(pid_)) return;
+        if (error.is("VBOX_E_INVALID_VM_STATE")) {   // the guest is just switching off: the next rounds will see it
+            last_checkpoint_ += 5;
+            return;
+        }
         throw Postponed(300, std::string("no checkpoint could be made: ") + error.what());
     }
     checkpoint_.snapshots++;

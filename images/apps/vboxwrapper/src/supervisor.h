@@ -57,6 +57,7 @@ private:
     void save_checkpoint(bool to_disk_only = false);
     void checkpoint_if_due();
     void machine_died();
+    void wait_until_seen_dead();
 
     // supervisor_end.cpp: how it ends
     [[noreturn]] void complete(const Completion& completion);

@@ -124,9 +124,10 @@ void Supervisor::host_failed(const VBoxError& error) {
 
 void Supervisor::find_process() {
     const Deadline patience(kProcessPatience);
-    while (pid_ == 0 && !patience.passed()) {
+    // A dead one is of the machine's last run.
+    while (!process_alive(pid_) && !patience.passed()) {
         take_log();
-        if (pid_) break;
+        if (process_alive(pid_) || vm_state_ == "PoweredOff") break;
         app_.poll();
         sleep_for(0.01);
     }
@@ -232,7 +233,6 @@ bool Supervisor::continue_existing() {
     elapsed_ = last_checkpoint_ = checkpoint_.elapsed_time;
     cpu_before_ = checkpoint_.cpu_time;
     if (state.running()) {
-        say("The virtual machine is still running; the task goes on with it");
         const int generation_pid = pid_;
         take_log();
         if (pid_ == generation_pid || !process_alive(pid_)) {
@@ -245,6 +245,7 @@ bool Supervisor::continue_existing() {
         }
         if (process_alive(pid_)) {
             cpu_before_ -= std::min(cpu_before_, process_cpu_time(pid_));
+            say("The virtual machine is still running; the task goes on with it");
             app_.status.other_pid = pid_;
             server_ = process_parent(pid_);
             paused_ = state.state == "paused";
@@ -252,7 +253,7 @@ bool Supervisor::continue_existing() {
             last_tick_ = now(), heartbeat_seen_ = elapsed_;
             return true;
         }
-        machine_->power_off(pid_);
+        wait_until_seen_dead();
         state = machine_->state();
     }
     rest_of_log();
