@@ -17,7 +17,7 @@ from collections import deque
 from pathlib import Path
 from typing import IO
 
-from harness import apt, dockerhttp, engine, settings
+from harness import apt, dockerhttp, engine, locks, settings
 from harness.errors import HarnessError, ImageBuildFailed
 from harness.progress import Step
 from harness.waiting import Deadline
@@ -26,6 +26,7 @@ SUITES = ("bookworm", "trixie", "sid")
 #: seconds a registry has to prove that it is there, and then to deliver
 PROBE_WITHIN, PULL_WITHIN = 6.0, 300.0
 BOOTSTRAP_WITHIN = 900.0
+INSTALL_WITHIN = 300.0
 #: 2026-01-01: later file times are clamped to it
 SOURCE_DATE_EPOCH = 1767225600
 
@@ -124,14 +125,17 @@ def _need_mmdebstrap(what: str) -> None:
             expected="an image registry that answers (or root, to bootstrap Debian without one)",
             remedy="give the engine access to a registry, or run this once as root",
         )
-    if shutil.which("mmdebstrap") is None:
+    # Bases are made two at a time, and only one may install; another apt on this machine is waited for, too.
+    with locks.held("mmdebstrap", within=INSTALL_WITHIN):
+        if shutil.which("mmdebstrap") is not None:
+            return
         with Step("installing the Debian package mmdebstrap"):
             done = subprocess.run(
-                ["apt-get", "install", "-y", "-qq", "--no-install-recommends", "mmdebstrap"],
+                ["apt-get", "install", "-y", "-qq", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=120", "mmdebstrap"],
                 env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
                 capture_output=True,
                 text=True,
-                timeout=300,
+                timeout=INSTALL_WITHIN,
                 check=False,
             )
         if done.returncode != 0:

@@ -1,8 +1,8 @@
 """Images from wherever they are: the engine, a `docker save` tar (of before and since Docker 25), an OCI layout folder.
 
-    image = load("myproject/fit:2", store)          # what the engine knows by that name
-    image = load("fit.tar", store)                  # docker save, podman save, or a tar of an OCI layout
-    image = load("layout/", store)                  # skopeo copy ... oci:layout
+image = load("myproject/fit:2", store)          # what the engine knows by that name
+image = load("fit.tar", store)                  # docker save, podman save, or a tar of an OCI layout
+image = load("layout/", store)                  # skopeo copy ... oci:layout
 """
 
 from __future__ import annotations

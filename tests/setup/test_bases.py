@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
+import tempfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -50,6 +53,23 @@ def test_a_base_is_bootstrapped_without_documentation_and_leaves_no_mirror(comma
     assert f"epoch={bases.SOURCE_DATE_EPOCH}" in words
     assert any("sources.list.d" in word and word.startswith("--customize-hook=rm") for word in words)
     assert "boinc-harness/base:sid-1" in imported.read_text(encoding="utf-8").splitlines()
+
+
+@pytest.mark.usefixtures("root_with_mirror")
+def test_bases_made_at_the_same_time_install_mmdebstrap_once(
+    command: Callable[[str, str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As dpkg, the stand-in fails for whoever comes while another is at it."""
+    folder = tmp_path / "bin"
+    installs = "mkdir busy || exit 100; sleep 0.3; printf '#!/bin/sh\\n' >mmdebstrap; chmod +x mmdebstrap; rmdir busy"
+    asked = command("apt-get", f"cd {folder} && {{ {installs}; }}")
+    command("docker", "")
+    monkeypatch.setattr(shutil, "which", lambda name: str(folder / name) if (folder / name).exists() else None)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with ThreadPoolExecutor() as pool:
+        for made in [pool.submit(bases.bootstrap, suite, "boinc-harness/base:1") for suite in ("trixie", "sid")]:
+            made.result()
+    assert asked.read_text(encoding="utf-8").count("install\n") == 1
 
 
 @pytest.mark.usefixtures("root_with_mirror")

@@ -29,9 +29,7 @@ _FOR_ME: Final = or_(
     and_(_A.target_type == int(AssignTarget.TEAM), _A.target_id == bindparam("team"), _A.target_id > 0),
 )
 _TARGETED: Final = select(models.assignment).where(_A.multi == 0, _FOR_ME).order_by(_A.id)
-_BROADCAST: Final = (
-    select(models.assignment).where(_A.multi == 1, or_(_A.target_type == int(AssignTarget.NONE), _FOR_ME)).order_by(_A.id)
-)
+_BROADCAST: Final = select(models.assignment).where(_A.multi == 1, or_(_A.target_type == int(AssignTarget.NONE), _FOR_ME)).order_by(_A.id)
 _FORGET: Final = delete(models.assignment).where(_A.id == bindparam("_id"))
 
 

@@ -68,9 +68,7 @@ def choose(rpc: Rpc, needs: Needs, slot: Slot, messages: dict[str, None]) -> tup
         if variant.cpu_type != mine:
             continue
         try:
-            usage = (
-                plan_class.evaluate(rpc, needs, variant.plan_class, slot.row) if variant.plan_class else plan_class.sequential(rpc)
-            )
+            usage = plan_class.evaluate(rpc, needs, variant.plan_class, slot.row) if variant.plan_class else plan_class.sequential(rpc)
         except Infeasible as error:
             if str(error):
                 messages[str(error)] = None

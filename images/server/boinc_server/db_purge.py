@@ -15,10 +15,7 @@ if TYPE_CHECKING:
 _W, _R = models.workunit.c, models.result.c
 _CHUNK: Final = 1000
 _PURGEABLE: Final = (
-    select(_W.id)
-    .where(_W.file_delete_state == int(FileDeleteState.DONE), _W.mod_time <= bindparam("before"))
-    .order_by(_W.id)
-    .limit(_CHUNK)
+    select(_W.id).where(_W.file_delete_state == int(FileDeleteState.DONE), _W.mod_time <= bindparam("before")).order_by(_W.id).limit(_CHUNK)
 )
 _DELETE_RESULTS: Final = delete(models.result).where(_R.workunitid.in_(bindparam("ids", expanding=True)))
 _DELETE_WORKUNITS: Final = delete(models.workunit).where(_W.id.in_(bindparam("ids", expanding=True)))

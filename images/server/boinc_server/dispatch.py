@@ -210,9 +210,7 @@ def _add_to_reply(rpc: Rpc, row: AnyRow, best: BestVersion, deadline: int) -> No
         xml_doc = buda.add_files(xml_doc, best.variant)
         workunit += buda.usage_xml(best.usage, best.variant.plan_class)
     reply.workunits.append(xml_doc.replace("<workunit>\n", workunit, 1) + "\n")
-    result = (
-        f"<result>\n<report_deadline>{deadline}</report_deadline>\n<wu_name>{row.wu_name}</wu_name>\n<name>{row.name}</name>\n"
-    )
+    result = f"<result>\n<report_deadline>{deadline}</report_deadline>\n<wu_name>{row.wu_name}</wu_name>\n<name>{row.name}</name>\n"
     xml = row.xml_doc_in.replace("<result>\n", result, 1)
     reply.results.append(xml.replace("</result>", f"\n{version_tags}</result>", 1) + "\n")
 

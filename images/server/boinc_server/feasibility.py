@@ -150,9 +150,9 @@ class Checks:
         needed, usable = best.usage.mem_usage or slot.row.rsc_memory_bound, self.needs.usable_ram
         if needed <= usable:
             return True
-        self.messages[
-            f"{self._app_name(slot)} needs {needed / MEGA:.2f} MB RAM but only {usable / MEGA:.2f} MB is available for use."
-        ] = None
+        self.messages[f"{self._app_name(slot)} needs {needed / MEGA:.2f} MB RAM but only {usable / MEGA:.2f} MB is available for use."] = (
+            None
+        )
         return False
 
     def _space(self, slot: Slot) -> bool:

@@ -53,9 +53,7 @@ _COLUMNS: Final = (
     _W.error_mask,
 )
 _BASE: Final = select(*_COLUMNS).join_from(models.result, models.workunit, _R.workunitid == _W.id)
-_OF_APP: Final = (
-    _BASE.where(models.UNSENT, _R.appid == bindparam("appid")).order_by(_R.priority.desc(), _R.id).limit(bindparam("count"))
-)
+_OF_APP: Final = _BASE.where(models.UNSENT, _R.appid == bindparam("appid")).order_by(_R.priority.desc(), _R.id).limit(bindparam("count"))
 _BY_ID: Final = _BASE.where(models.UNSENT, _R.id.in_(bindparam("ids", expanding=True)))
 ONE: Final = _BASE.where(_R.id == bindparam("id"))
 

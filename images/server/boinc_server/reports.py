@@ -50,9 +50,7 @@ _COLUMNS: Final = (
     "peak_disk_usage",
     "hostid",
 )
-_STORE: Final = (
-    update(models.result).where(_R.id == bindparam("_id")).values({column: bindparam(f"v_{column}") for column in _COLUMNS})
-)
+_STORE: Final = update(models.result).where(_R.id == bindparam("_id")).values({column: bindparam(f"v_{column}") for column in _COLUMNS})
 _OWNER: Final = select(models.host.c.userid).where(models.host.c.id == bindparam("id"))
 _CHUNK: Final = 500
 

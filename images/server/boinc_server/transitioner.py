@@ -181,9 +181,7 @@ def _assimilation_and_deletion(tx: Transaction, job: Job) -> float:
     for result in job.results:
         if result.id == wu.canonical_resultid and not finished:
             continue
-        over = result.outcome == Outcome.CLIENT_ERROR or (
-            result.outcome == Outcome.SUCCESS and result.validate_state != ValidateState.INIT
-        )
+        over = result.outcome == Outcome.CLIENT_ERROR or (result.outcome == Outcome.SUCCESS and result.validate_state != ValidateState.INIT)
         if over and result.file_delete_state == FileDeleteState.INIT:
             result.file_delete_state = int(FileDeleteState.READY)
     return 0

@@ -295,7 +295,6 @@ def create_results(
     return ids
 
 
-
 _STATE: Final = select(models.workunit.c.name, models.workunit.c.error_mask).where(models.workunit.c.id == bindparam("id"))
 
 

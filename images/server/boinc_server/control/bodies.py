@@ -16,8 +16,6 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-
-
 def _decode(value: Any) -> bytes:
     try:
         return base64.b64decode(value, validate=True)
