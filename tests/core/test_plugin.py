@@ -2,6 +2,8 @@
 
 import pytest
 
+from harness.clock import FAST_RATE
+
 pytest_plugins = ["pytester"]
 
 
@@ -65,4 +67,4 @@ def test_real_time_for_all(scenario: pytest.Pytester) -> None:
 
 def test_the_header_says_what_is_run(scenario: pytest.Pytester) -> None:
     run = scenario.runpytest("--boinc-client-version=8.0", "--co", "-k", "test_each")
-    run.stdout.fnmatch_lines(["boinc-harness: embedded server, clients 8.0, 20 x real time"])
+    run.stdout.fnmatch_lines([f"boinc-harness: embedded server, clients 8.0, {FAST_RATE:g} x real time"])
