@@ -8,9 +8,12 @@ from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 #: longer entries are written over several lines
 _WIDTH = 140
+#: line breaks to YAML that would be folded away unless they are written as escapes
+_UNUSUAL_BREAKS = frozenset("\x85\u2028\u2029")
 _INLINE = ("clients", "jobs", "faults", "steps", "expect")
 
 
@@ -18,7 +21,7 @@ def dump(document: Mapping[str, Any], *, comment: str = "") -> str:
     """The document as text that loads to the same values."""
     top = CommentedMap()
     for key, value in document.items():
-        top[key] = _block(key, value)
+        top[key] = _block(key, _kept(value))
     yaml = YAML()
     yaml.width = 10_000
     yaml.indent(mapping=2, sequence=4, offset=2)
@@ -26,6 +29,15 @@ def dump(document: Mapping[str, Any], *, comment: str = "") -> str:
     yaml.dump(top, stream)
     head = "".join(f"# {line}\n" for line in comment.splitlines())
     return head + stream.getvalue()
+
+
+def _kept(value: Any) -> Any:
+    """The same with texts marked that only double quotes keep."""
+    if isinstance(value, str):
+        return DoubleQuotedScalarString(value) if _UNUSUAL_BREAKS.intersection(value) else value
+    if isinstance(value, Mapping):
+        return {_kept(name): _kept(inner) for name, inner in value.items()}
+    return [_kept(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _block(key: str, value: Any) -> Any:

@@ -116,7 +116,28 @@ def test_what_is_written_is_read_again(document: Document) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["8.2", "7.20", "yes", "null", "1e3", "0x10", "007", " leading", "trailing ", "a: b", "# no", "'", '"', "- x", "", "2026-11-22"]
+    "text",
+    [
+        "8.2",
+        "7.20",
+        "yes",
+        "null",
+        "1e3",
+        "0x10",
+        "007",
+        " leading",
+        "trailing ",
+        "a: b",
+        "# no",
+        "'",
+        '"',
+        "- x",
+        "",
+        "2026-11-22",
+        "\x85",
+        "a\u2028b",
+        "\u2029",
+    ],
 )
 def test_texts_stay_texts(text: str) -> None:
     assert parse(dump({"scenario": text, "clients": [{"version": text}]})).value == {"scenario": text, "clients": [{"version": text}]}
