@@ -163,6 +163,11 @@ class Client:
         self.cpu = cpu
 
     @property
+    def has_virtualbox(self) -> bool:
+        """Was it started with `vbox=True`?"""
+        return self.image_name == "client-vbox"
+
+    @property
     def virtualbox(self) -> VirtualBox:
         """VirtualBox on this host: its VMs, their logs and screens (a client started with `vbox=True`)."""
         return VirtualBox(self.container)

@@ -5,6 +5,7 @@ summary.txt         what failed, the versions, the command that runs it again
 server.log          the end of the server's log; PROJECT.log and PROJECT.json: each project's own log, results and workunits
 PROJECT.har         every HTTP exchange, where the recording proxy took part
 CLIENT/             log (the client's standard output), files of its data directory (state, requests, replies, slots)
+CLIENT/vm/NAME/     of each virtual machine: VBox.log, guest.log, screenshot.png, showvminfo.txt
 """
 
 from __future__ import annotations
@@ -56,6 +57,8 @@ def collect(stack: Stack, folder: Path, *, why: str = "") -> Path:
             part(f"HTTP of {project.name}", lambda project=project: _har(stack, project, folder))  # type: ignore[misc]
         part(f"state of {project.name}", lambda project=project: _text(folder / f"{project.name}.json", _state(project)))  # type: ignore[misc]
     for client in stack.clients:
+        if client.has_virtualbox:
+            part(f"VMs of {client.name}", lambda client=client: missing.extend(_machines(client, folder / client.name / "vm")))  # type: ignore[misc]
         part(client.name, lambda client=client: _client(client, folder / client.name))  # type: ignore[misc]
     _text(folder / "summary.txt", _summary(stack, why, missing))
     return folder
@@ -77,6 +80,12 @@ def _state(project: Project) -> str:
         "workunits": project.workunits(),
     }
     return json.dumps(records, indent=1, default=str)
+
+
+def _machines(client: Client, folder: Path) -> list[str]:
+    """What is to be seen of the host's virtual machines; returns what could not be had."""
+    box = client.virtualbox
+    return [line for machine in box.machines() for line in box.vm(machine.uuid).collect(folder / machine.name.strip("<>"))]
 
 
 def _client(client: Client, folder: Path) -> None:

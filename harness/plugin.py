@@ -63,6 +63,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "time_rate(rate): how fast the scenario's clock runs, whatever --time-rate says")
     config.addinivalue_line("markers", "project(**options): options of config.xml that the scenario's project is made with")
     config.addinivalue_line("markers", "client_versions(*versions, reason): the generations that the scenario is about, and why only these")
+    config.addinivalue_line("markers", "wrapper_features(*names): what a VM scenario needs of the vboxwrapper under test")
     try:
         config.stash[_versions] = parse_versions(config.getoption("--boinc-client-version"))
         Clock.fast(config.getoption("--time-rate"))

@@ -3,7 +3,7 @@
     app = VmApp.install(stack.project)                         # our wrapper, our guest
     job = app.submit("tr a-z A-Z < in > out", input=b"hello")  # a shell command in the guest
 
-The wrapper is a plug: any other build (`wrapper=PATH`) takes its place, with what it needs in the job file and the files' links.
+The wrapper is a plug: any other build (`Wrapper.at(PATH)`) takes its place, with what it needs in the job file and the files' links.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 from xml.sax.saxutils import escape
 
 from harness import engine, images
-from harness.errors import HarnessError
+from harness.errors import HarnessError, UsageError
 from harness.jobs import Job
 from harness.project.base import Project
 
@@ -38,6 +38,9 @@ DEFAULTS: Mapping[str, object] = {
     "minimum_checkpoint_interval": 600,
 }
 
+#: what our wrapper can and the stock one cannot, by the options of vbox_job.xml that ask for it
+FEATURES = ("persistent_disk", "warm_start", "without_acceleration", "max_shared_files", "guest_log_limit_mb", "max_restarts")
+
 _numbers = itertools.count(1)
 
 
@@ -46,7 +49,6 @@ class Wrapper:
     """A vboxwrapper build. `stock` ones read no links, know none of our options, and take no less than 512 MB."""
 
     program: bytes
-    stock: bool = False
 
     @classmethod
     def ours(cls) -> Wrapper:
@@ -54,9 +56,25 @@ class Wrapper:
         return cls(image_file("vboxwrapper", "/vboxwrapper/vboxwrapper"))
 
     @classmethod
-    def at(cls, path: Path, *, stock: bool = True) -> Wrapper:
-        """Another build."""
-        return cls(path.read_bytes(), stock=stock)
+    def at(cls, path: Path) -> Wrapper:
+        """Another build. Raises `UsageError`."""
+        try:
+            program = path.read_bytes()
+        except OSError as error:
+            raise UsageError("a vboxwrapper that cannot be read", thing=str(path), expected=f"an executable file: {error}") from error
+        if not program.startswith((b"\x7fELF", b"#!")):
+            raise UsageError("a vboxwrapper that is no program", thing=str(path), expected="an ELF executable or a script")
+        return cls(program)
+
+    @property
+    def features(self) -> frozenset[str]:
+        """Those of `FEATURES` that it has: the names of the options that it knows stand in it."""
+        return frozenset(name for name in FEATURES if name.encode() in self.program)
+
+    @property
+    def stock(self) -> bool:
+        """Is it one without anything of ours?"""
+        return not self.features
 
 
 @functools.cache
@@ -152,6 +170,7 @@ class VmApp:
         *,
         input: bytes = b"",  # noqa: A002 - as Project.submit
         conf: Mapping[str, object] | None = None,
+        files: Mapping[str, bytes] | None = None,
         outputs: Sequence[str] = ("shared/out",),
         log: bool = False,
         command_line: str = "",
@@ -160,13 +179,14 @@ class VmApp:
     ) -> Job:
         """One job: a shell command in the guest, with the input, if there is any, as `in` in its shared folder.
 
-        `conf` are further lines of the guest's job.conf, `outputs` the files of the slot that are uploaded (those that are there), `log`
-        uploads the guest's log as well. Other options as of `Project.submit`.
+        `conf` are further lines of the guest's job.conf, `files` more inputs by their names in the slot ("shared/x"), `outputs` the
+        files of the slot that are uploaded (those that are there), `log` uploads the guest's log as well. Other options as of
+        `Project.submit`.
         """
         settings = {**({"command": command} if command else {}), **(conf or {})}
         # Inputs are named by their contents, and go when the first job that has them is done.
         job_conf = f"# job {next(_numbers)} of {self.name}\n" + "".join(f"{key}={value}\n" for key, value in settings.items())
-        inputs = {"shared/job.conf": job_conf.encode(), **({"shared/in": input} if input else {})}
+        inputs = {"shared/job.conf": job_conf.encode(), **({"shared/in": input} if input else {}), **(files or {})}
         names = [*outputs, *([GUEST_LOG] if log else [])]
         return self.project.submit(
             self.name,

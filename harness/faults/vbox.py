@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from harness.client import Client
     from harness.stack import Stack
 
+PROGRAM = "/usr/bin/VBoxManage"
 FAULTS_FILE = "/tmp/boinc-vbox-faults"
 #: the image's user, who runs VBoxManage
 USER_ID = 1000
@@ -222,6 +223,19 @@ def vbox_fails(stack: Stack, client: Client, words: str, *, error: VBoxError, ti
     return vbox_fault(stack, client, words, "fail", error.output(), times=times)
 
 
+def vbox_missing(stack: Stack, client: Client) -> Fault:
+    """Take VBoxManage away from everybody on a client, as an uninstallation would. VMs that run go on."""
+
+    def mode(bits: str) -> None:
+        with engine.guard(f"changing VBoxManage of {client.name}"):
+            code, output = client.container.exec_run(["chmod", bits, PROGRAM], user="root")
+        if code:
+            raise HarnessError("VBoxManage's mode cannot be changed", thing=f"{PROGRAM} of {client.name}", details=str(output))
+
+    mode("a-x")
+    return stack.faults.add("VBoxManage missing", client.name, lambda: mode("a+x"))
+
+
 class VirtualizationFaults:
     """Part of `Faults`."""
 
@@ -231,6 +245,14 @@ class VirtualizationFaults:
     def vbox(self, client: Client, words: str, *, error: VBoxError, times: int | None = None) -> Fault:
         """See `vbox_fails`."""
         return vbox_fails(self.stack, client, words, error=error, times=times)
+
+    def vbox_missing(self, client: Client) -> Fault:
+        """See `vbox_missing`."""
+        return vbox_missing(self.stack, client)
+
+    def vbox_broken(self, client: Client, words: str, *, times: int | None = None) -> Fault:
+        """A VBoxManage that ends in the middle of such a call, with no error of VirtualBox's."""
+        return vbox_fault(self.stack, client, words, "fail", "Segmentation fault", times=times)
 
     def vbox_hangs(self, client: Client, words: str, *, times: int | None = None) -> Fault:
         """A VBoxManage that does not return from such a call."""

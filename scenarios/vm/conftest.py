@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
 import pytest
 
 from harness.client import Client
+from harness.faults.vbox import FakeCpu
 from harness.stack import Stack
-from harness.vbox_app import VmApp, Wrapper
+from harness.vbox_app import FEATURES, VmApp, Wrapper
+from harness.waiting import wait_until
 
 #: seconds for a VM job on a slow machine
 VM_DEADLINE = 180.0
@@ -29,9 +32,9 @@ def wrapper(request: pytest.FixtureRequest) -> Wrapper:
 
 
 @pytest.fixture
-def volunteer(stack: Stack) -> Client:
-    """A host with VirtualBox, attached to the project."""
-    return stack.client(vbox=True, attach=True)
+def volunteer(stack: Stack, wrapper: Wrapper) -> Client:
+    """A host with VirtualBox, attached to the project. A stock wrapper wants to see an acceleration before it makes a 64-bit VM."""
+    return stack.client(vbox=True, cpu=FakeCpu(svm=True) if wrapper.stock else None, attach=True)
 
 
 @pytest.fixture
@@ -42,3 +45,27 @@ def vm_app(stack: Stack, wrapper: Wrapper) -> InstallVmApp:
         return VmApp.install(stack.project, wrapper=wrapper, **options)  # type: ignore[arg-type]
 
     return install
+
+
+@pytest.fixture(autouse=True)
+def can_and_cleans_up(request: pytest.FixtureRequest, wrapper: Wrapper) -> Iterator[None]:
+    """Skip what the wrapper under test cannot do; after a scenario that passed, nothing of VirtualBox may be left on its hosts."""
+    mark = request.node.get_closest_marker("wrapper_features")
+    needs = set(mark.args) if mark else set()
+    assert needs <= set(FEATURES), f"wrapper_features: {needs} are not all among {FEATURES}"
+    if missing := sorted(needs - wrapper.features):
+        pytest.skip(f"the wrapper under test lacks {', '.join(missing)}")
+    stack: Stack = request.getfixturevalue("stack")
+    failed = request.session.testsfailed
+    yield
+    if request.session.testsfailed > failed:
+        return
+    for client in stack.clients:
+        if client.has_virtualbox and client.is_running:
+            box = client.virtualbox
+            wait_until(
+                lambda box=box: not box.leftovers(),
+                f"VirtualBox of {client.name} to be left clean",
+                within=30,
+                last_state=lambda box=box: str(box.leftovers()),
+            )

@@ -75,6 +75,16 @@ def test_a_job_file_with_an_unknown_option(volunteer: Client, vm_app: InstallVmA
     assert "unknown option <enable_netwrok>" in str(job.result.record["stderr_out"])
 
 
+def test_an_image_that_does_not_boot(volunteer: Client, vm_app: InstallVmApp) -> None:
+    empty = bytes(0x8000) + b"\1CD001\1" + bytes(2041) + b"\xffCD001\1" + bytes(2041) + bytes(1 << 20)
+    job = vm_app(iso=empty).submit("true")
+
+    job.wait_for(JobState.ERROR, within=VM_DEADLINE)
+
+    assert job.result.exit_status == 206
+    assert "does not boot" in str(job.result.record["stderr_out"])
+
+
 def test_an_image_that_is_none(volunteer: Client, vm_app: InstallVmApp) -> None:
     job = vm_app(iso=b"no image at all").submit("true")
 

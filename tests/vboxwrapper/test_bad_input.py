@@ -111,6 +111,13 @@ def test_the_hosts_disk_is_full(task: Task) -> None:
     assert task.nothing_left()
 
 
+def test_an_image_that_does_not_boot(task: Task) -> None:
+    task.guest({"raw": 'STAMP Console: VM runtime error: fatal=false, errorID=VMBootFail message="The VM failed to boot."\n'}, {"wait": 60})
+    assert task.run() == 206
+    assert "does not boot" in task.finished()[1]
+    assert task.nothing_left()
+
+
 # --- VirtualBox
 
 
@@ -144,6 +151,14 @@ def test_an_error_that_passes_is_tried_again(task: Task) -> None:
     task.guest(DONE)
     assert task.run() == 0
     assert task.called("startvm") == 3
+    assert task.nothing_left()
+
+
+def test_a_call_that_crashes_at_the_end_leaves_no_machine(task: Task) -> None:
+    task.fault("unregistervm", "Segmentation fault", code=139)
+    task.guest(DONE)
+    assert task.run() == 0
+    assert task.called("unregistervm") == 2
     assert task.nothing_left()
 
 

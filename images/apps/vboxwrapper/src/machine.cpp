@@ -17,6 +17,7 @@ constexpr const char* kController = "Hard Disk Controller";   // the stock wrapp
 constexpr const char* kFloppyController = "Floppy Controller";
 constexpr double kQuick = 60;         // seconds for calls that only change settings
 constexpr double kStart = 120;
+constexpr int kForgetTries = 3;
 constexpr double kSlow = 600;         // for calls that write memory or merge disks
 
 std::string whole(double value) { return std::to_string(static_cast<long long>(std::ceil(value))); }
@@ -186,14 +187,19 @@ std::string Machine::saved_state_file() const {
 
 bool Machine::forget(const MachineConfig& c) {
     bool gone = false;
-    try {
-        // Without --delete, which would delete the images that the machine's disks are children of. The session may still be
-        // closing; the call is repeated then.
-        manage_.run({"unregistervm", name_}, kSlow);
-        gone = true;
-    } catch (const VBoxError& error) {
-        gone = error.is("VBOX_E_OBJECT_NOT_FOUND") || error.is("0x80bb0001");
-        if (!gone) say(error.what());
+    // A call that crashed is repeated: what is not taken off the list now stays there for ever.
+    for (int tries = 0; tries < kForgetTries && !gone; tries++) {
+        try {
+            // Without --delete, which would delete the images that the machine's disks are children of. The session may
+            // still be closing; the call is repeated then.
+            manage_.run({"unregistervm", name_}, kSlow);
+            gone = true;
+        } catch (const VBoxError& error) {
+            gone = error.is("VBOX_E_OBJECT_NOT_FOUND") || error.is("0x80bb0001");
+            if (gone) break;
+            say(error.what());
+            if (!error.code.empty()) break;
+        }
     }
     for (const auto& disk : c.disks) {
         // What was opened before it was attached stays on VirtualBox's list: parents, CD and floppy images.

@@ -217,6 +217,10 @@ void Supervisor::watch_machine() {
     if (contains(runtime_error_, "DrvVD_DISKFULL")) {
         throw Postponed(kDiskFullDelay, "This computer's disk is full: the virtual machine could not write to its disk.", true);
     }
+    if (contains(runtime_error_, "VMBootFail")) {
+        machine_->screenshot("vbox_screenshot.png");
+        throw TaskError(kInitFailure, "The virtual machine does not boot: its firmware finds nothing to start on its images");
+    }
     if (contains(runtime_error_, "fatal=true")) throw TaskError(kChildFailed, "The virtual machine met a fatal error: " + runtime_error_);
     if (process_alive(pid_)) {
         if (process_parent(pid_) == server_ || server_ <= 1) return;
