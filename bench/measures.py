@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench.model import Measure
+from bench.vm_measures import vm_measures
 from bench.world import World, resident_megabytes
 from harness.clock import FAST_RATE, Clock
 from harness.errors import HarnessError
@@ -140,4 +141,4 @@ def all_measures(rates: list[float]) -> list[Measure]:
         Measure("suite-1", "all scenarios, one worker", "s", None, _suite(1), at_most=1, default=False),
         Measure("suite-2", "all scenarios, -n 2", "s", None, _suite(2), at_most=1, default=False),
     ]
-    return found
+    return [*found, *vm_measures()]

@@ -15,7 +15,8 @@ from harness.clock import Clock
 from harness.project.base import Project
 from harness.rig import Rig
 from harness.stack import Stack
-from harness.versions import ClientVersion
+from harness.vbox_app import VmApp
+from harness.versions import NEWEST, ClientVersion
 
 
 class World:
@@ -25,6 +26,9 @@ class World:
         self._exit = ExitStack()
         self._rig: Rig | None = None
         self._attached: dict[tuple[ClientVersion, float], tuple[Stack, Project, Client]] = {}
+        self._vm_hosts: dict[float, tuple[Stack, Project, Client]] = {}
+        #: VM applications that a host of a certain rate has, by (rate, name)
+        self.vm_apps: dict[tuple[float, str], VmApp] = {}
 
     def __enter__(self) -> World:
         return self
@@ -58,6 +62,14 @@ class World:
             client = stack.client(attach=True)
             self._attached[key] = (stack, stack.project, client)
         return self._attached[key]
+
+    def vm_host(self, rate: float) -> tuple[Stack, Project, Client]:
+        """A stack with one client that has VirtualBox and is attached: kept for later samples."""
+        if rate not in self._vm_hosts:
+            clock = Clock.real() if rate == 1.0 else Clock.fast(rate)
+            stack = self._exit.enter_context(self.stack(clock, NEWEST))
+            self._vm_hosts[rate] = (stack, stack.project, stack.client(vbox=True, attach=True))
+        return self._vm_hosts[rate]
 
     def new_rig(self) -> Rig:
         """Another rig, for samples of its start; the caller closes it."""

@@ -134,11 +134,13 @@ class VmApp:
         wrapper: Wrapper | None = None,
         iso: bytes | None = None,
         job_file: str | None = None,
+        files: Mapping[str, bytes] | None = None,
         needs_acceleration: bool = False,
         **options: object,
     ) -> VmApp:
         """Install it. `options` are elements of vbox_job.xml over `DEFAULTS`; `job_file` is the whole text instead.
 
+        `files` are more files of the app version, copied into each job's slot under these names ("shared/image.tar").
         `needs_acceleration` makes the plan class ask for VT-x or AMD-V; a driverless host neither has nor needs it.
         """
         wrapper = wrapper or Wrapper.ours()
@@ -151,12 +153,17 @@ class VmApp:
         project.put_file(f"{folder}/{image}", guest_iso() if iso is None else iso)
         project.put_file(f"{folder}/{job}", text.encode())
         copy = "<copy_file/>" if wrapper.stock else ""
+        more = ""
+        for number, (open_name, content) in enumerate((files or {}).items()):
+            physical = f"{name}_file_{number}"
+            project.put_file(f"{folder}/{physical}", content)
+            more += f"<file><physical_name>{physical}</physical_name><logical_name>{open_name}</logical_name><copy_file/></file>\n"
         project.put_file(
             f"{folder}/version.xml",
             (
                 f"<version>\n<file><physical_name>{program}</physical_name><main_program/></file>\n"
                 f"<file><physical_name>{image}</physical_name><logical_name>vm_isocontext.iso</logical_name>{copy}</file>\n"
-                f"<file><physical_name>{job}</physical_name><logical_name>vbox_job.xml</logical_name></file>\n"
+                f"<file><physical_name>{job}</physical_name><logical_name>vbox_job.xml</logical_name></file>\n{more}"
                 "<api_version>8.2.15</api_version>\n<is_wrapper/>\n</version>\n"
             ).encode(),
         )
