@@ -220,8 +220,8 @@ def input_template(names: Sequence[str], disk_bound: float) -> str:
     )
     limits = (
         f"<rsc_fpops_est>1e10</rsc_fpops_est>\n<rsc_fpops_bound>1e18</rsc_fpops_bound>\n<rsc_memory_bound>1e9</rsc_memory_bound>\n"
-        f"<rsc_disk_bound>{disk_bound:g}</rsc_disk_bound>\n<delay_bound>86400</delay_bound>\n<max_error_results>0</max_error_results>\n"
-        "<max_total_results>3</max_total_results>\n"
+        f"<rsc_disk_bound>{disk_bound:g}</rsc_disk_bound>\n<delay_bound>86400</delay_bound>\n<max_error_results>1</max_error_results>\n"
+        "<max_total_results>1</max_total_results>\n"
     )
     return f"<input_template>\n{files}<workunit>\n{refs}{limits}</workunit>\n</input_template>\n"
 
