@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import io
 import itertools
+import re
 import tarfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -68,8 +69,9 @@ class Wrapper:
 
     @property
     def features(self) -> frozenset[str]:
-        """Those of `FEATURES` that it has: the names of the options that it knows stand in it."""
-        return frozenset(name for name in FEATURES if name.encode() in self.program)
+        """Those of `FEATURES` that it has; it says so itself, in a string of its own."""
+        found = re.search(rb"VBOXWRAPPER_FEATURES ([a-z_ ]*);", self.program)
+        return frozenset(found[1].decode("ascii").split()) & frozenset(FEATURES) if found else frozenset()
 
     @property
     def stock(self) -> bool:

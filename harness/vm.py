@@ -412,7 +412,7 @@ class Vm:
         """Make a TCP port of the guest one of the container's (VirtualBox's NAT), while the VM runs."""
         self.box.manage("controlvm", self.name, "natpf1", f"p{container_port},tcp,0.0.0.0,{container_port},,{guest_port}")
 
-    def ssh(self, key: ssh.KeyPair, *, network: str, container_port: int = 2022, within: Deadline | float = 60.0) -> paramiko.SSHClient:
+    def ssh(self, key: ssh.KeyPair, *, network: str | None = None, container_port: int = 2022, within: Deadline | float = 60.0) -> paramiko.SSHClient:
         """Log in to the guest as root; its job has to have asked for `ssh` with that key. The caller closes the connection."""
         self.forward(22, container_port=container_port)
         host, port = engine.address(self.box.container, container_port, network=network)

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.timeout(400)
         pytest.param("true", {"completion_trigger_file": "done"}, 195, "off without a completion file ('done')", id="switches-off"),
         pytest.param(
             "sleep 600",
-            {"heartbeat_filename": "never", "minimum_heartbeat_interval": 30},
+            {"heartbeat_filename": "never", "minimum_heartbeat_interval": 12},
             195,
             "The guest hangs: it has not made its heartbeat file 'never'",
             id="hangs",

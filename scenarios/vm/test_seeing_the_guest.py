@@ -36,6 +36,7 @@ def test_screen_console_log_ssh_and_instructions(stack: Stack, vm_app: InstallVm
         _, output, _ = shell.exec_command("cat /proc/version")
         assert output.read().startswith(b"Linux version 6.")
     assert vm.instructions() > before > 10_000_000
+    client.abort(stack.project, job.result.name)
 
 
 def test_the_evidence_of_a_hung_guest_has_its_screen_and_log(stack: Stack, volunteer: Client, vm_app: InstallVmApp, tmp_path: Path) -> None:
@@ -43,6 +44,7 @@ def test_the_evidence_of_a_hung_guest_has_its_screen_and_log(stack: Stack, volun
     volunteer.vm(job, within=VM_DEADLINE).wait_guest_log("before it hangs", within=VM_DEADLINE)
 
     stack.collect_evidence(tmp_path, why="the guest hangs")
+    volunteer.abort(stack.project, job.result.name)
 
     (folder,) = (tmp_path / volunteer.name / "vm").iterdir()
     assert (folder / "screenshot.png").read_bytes().startswith(PNG)

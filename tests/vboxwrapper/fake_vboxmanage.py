@@ -292,7 +292,7 @@ def guest(folder: Path, log: Any, began: float) -> str:
             done.write_text(str(number + 1))
             os.kill(os.getpid(), step["die"])
         if "guru" in step:
-            log.write(f"{stamp()} Console: Machine state changed to 'GuruMeditation'\n")
+            log.write(f"{stamp()} Console: Machine state changed to 'Stuck'\n")
             log.flush()
         if "off" in step:
             return "poweroff"

@@ -10,6 +10,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from boinc_server import trickles
+
 if TYPE_CHECKING:
     from boinc_server.database import AnyRow
     from boinc_server.limits import Needs
@@ -82,6 +84,8 @@ def vbox_version(rpc: Rpc) -> int:
         raise Infeasible(VBOX_MISSING)
     if "unusable" in text:
         raise Infeasible(VBOX_UNUSABLE)
+    if trouble := trickles.vm_trouble(rpc):
+        raise Infeasible(trouble)
     found = re.match(r"(\d+)\.(\d+)\.(\d+)", text)
     if found is None:
         raise Infeasible

@@ -114,6 +114,7 @@ def _serve(rpc: Rpc, weak_auth: bool) -> None:
     config, request = rpc.project.config, rpc.request
     preferences.handle(rpc, weak_auth=weak_auth)
     reports.handle(rpc)
+    trickles.handle_up(rpc)  # before work is chosen: one may say what the host cannot do
     requesting_work = _requesting_work(rpc)
     if not requesting_work:
         rpc.ok_to_send_work = False
@@ -128,7 +129,7 @@ def _serve(rpc: Rpc, weak_auth: bool) -> None:
         _check_interval(rpc)
         if rpc.ok_to_send_work:
             dispatch.send_work(rpc)
-    trickles.handle(rpc)
+    trickles.handle_down(rpc)
     _extras(rpc)
 
 

@@ -10,6 +10,9 @@ namespace {
 
 // A project's tools find the version of the application interface in the program (sched/update_versions).
 [[gnu::used]] const char kApiVersion[] = "API_VERSION_8.2.15";
+// What it can beyond the stock wrapper, for those who have to choose a job file (harness/vbox_app.py).
+[[gnu::used]] const char kFeatures[] =
+    "VBOXWRAPPER_FEATURES persistent_disk warm_start without_acceleration max_shared_files guest_log_limit_mb max_restarts;";
 
 vbw::BoincApp* the_app = nullptr;
 

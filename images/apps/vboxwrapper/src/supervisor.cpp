@@ -210,7 +210,7 @@ void Supervisor::watch_triggers() {
 }
 
 void Supervisor::watch_machine() {
-    if (vm_state_ == "GuruMeditation") {
+    if (vm_state_ == "Stuck" || vm_state_ == "GuruMeditation") {   // VirtualBox 7; earlier ones
         machine_->screenshot("vbox_screenshot.png");
         throw TaskError(kChildFailed, "The virtual machine crashed (guru meditation); VBox.log says why");
     }

@@ -223,3 +223,19 @@ def test_a_wrong_file_makes_all_classes_infeasible(world, text):
         plan_class_spec.parse(text)
     world.project.path("plan_class_spec.xml").write_text(text)
     assert not send(world, "mt", world.host()).tasks
+
+
+def test_a_host_on_which_a_vm_task_waits_gets_no_more_of_them(world):
+    host = host_with(world, VBOX + VMX)
+    (waiting,) = send(world, "vbox64", host).tasks
+
+    def says(text):
+        name = f"<result_name>{waiting.name}</result_name>\n<time>1</time>\n"
+        host.client.extra = f"<msg_from_host>\n{name}<variety>vm_host</variety>\n{text}\n</msg_from_host>\n"
+
+    says("<usable>0</usable>\n<reason>VT-x is switched off</reason>")
+    reply = send(world, "vbox64", host)
+    assert not reply.tasks
+    assert "VT-x is switched off" in reply.text
+    says("<usable>1</usable>")
+    assert host.rpc(1.0).tasks
