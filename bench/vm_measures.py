@@ -40,7 +40,7 @@ def job_seconds(rate: float, *, warm: bool) -> Callable[[World], float]:
     def sample(world: World) -> float:
         app = world.vm_apps.get((rate, name))
         if app is None:
-            app = VmApp.install(world.vm_host(rate)[1], name=name, **({"warm_start": WARM} if warm else {}))
+            app = VmApp.install(world.vm_host(rate)[1], name=name, warm_start=WARM if warm else None)
             world.vm_apps[rate, name] = app
             vm_job(world, rate, app, "true")
         return vm_job(world, rate, app, "true")

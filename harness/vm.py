@@ -246,6 +246,18 @@ class VirtualBox:
         processes = tuple(process for process in self.processes() if process.program in ("VBoxHeadless", "VBoxNetDHCP", "VBoxNetNAT"))
         return Leftovers(self.machines(), self.media(), processes)
 
+    def wait_clean(self, *, within: Deadline | float = 30.0) -> None:
+        """Wait until nothing of any VM is left."""
+        last = ""
+
+        def clean() -> bool:
+            nonlocal last
+            left = self.leftovers()
+            last = str(left)
+            return not left
+
+        wait_until(clean, f"VirtualBox of {self.container.name} to be left clean", within=within, every=LOOK, last_state=lambda: last)
+
     def vm(self, name: str) -> Vm:
         """A handle on a VM by its name or UUID; that there is none shows when it is used."""
         return Vm(self, name)
@@ -412,7 +424,9 @@ class Vm:
         """Make a TCP port of the guest one of the container's (VirtualBox's NAT), while the VM runs."""
         self.box.manage("controlvm", self.name, "natpf1", f"p{container_port},tcp,0.0.0.0,{container_port},,{guest_port}")
 
-    def ssh(self, key: ssh.KeyPair, *, network: str | None = None, container_port: int = 2022, within: Deadline | float = 60.0) -> paramiko.SSHClient:
+    def ssh(
+        self, key: ssh.KeyPair, *, network: str | None = None, container_port: int = 2022, within: Deadline | float = 60.0
+    ) -> paramiko.SSHClient:
         """Log in to the guest as root; its job has to have asked for `ssh` with that key. The caller closes the connection."""
         self.forward(22, container_port=container_port)
         host, port = engine.address(self.box.container, container_port, network=network)

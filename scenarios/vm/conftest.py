@@ -12,7 +12,6 @@ from harness.client import Client
 from harness.faults.vbox import FakeCpu
 from harness.stack import Stack
 from harness.vbox_app import FEATURES, VmApp, Wrapper
-from harness.waiting import wait_until
 
 #: seconds for a VM job on a slow machine
 VM_DEADLINE = 180.0
@@ -62,10 +61,4 @@ def can_and_cleans_up(request: pytest.FixtureRequest, wrapper: Wrapper) -> Itera
         return
     for client in stack.clients:
         if client.has_virtualbox and client.is_running:
-            box = client.virtualbox
-            wait_until(
-                lambda box=box: not box.leftovers(),
-                f"VirtualBox of {client.name} to be left clean",
-                within=30,
-                last_state=lambda box=box: str(box.leftovers()),
-            )
+            client.virtualbox.wait_clean(within=30)

@@ -78,4 +78,4 @@ def test_an_aborted_task_leaves_nothing(stack: Stack, volunteer: Client, vm_app:
 
     job.wait_for(JobState.ERROR, within=VM_DEADLINE)
     assert job.result.outcome is Outcome.CLIENT_ERROR
-    wait_until(lambda: not volunteer.virtualbox.leftovers(), "VirtualBox to be left clean", within=30)
+    volunteer.virtualbox.wait_clean()
