@@ -12,6 +12,7 @@ from .conftest import VM_DEADLINE, InstallVmApp
 pytestmark = pytest.mark.timeout(400)
 
 
+@pytest.mark.wrapper_features("without_acceleration")
 @pytest.mark.parametrize(
     ("error", "words"), [(VMX_DISABLED, "is switched off on this computer"), (DRIVER_MISSING, "driver is not available")]
 )
@@ -28,6 +29,23 @@ def test_a_task_waits_until_the_host_can(stack: Stack, volunteer: Client, vm_app
     assert not volunteer.virtualbox.leftovers()
 
 
+@pytest.mark.wrapper_features("without_acceleration")
+def test_while_a_task_waits_no_other_is_sent(stack: Stack, volunteer: Client, vm_app: InstallVmApp) -> None:
+    fault = stack.faults.vbox(volunteer, "startvm", error=VMX_DISABLED)
+    app = vm_app()
+    first = app.submit("true")
+    volunteer.wait_message("is switched off on this computer", within=VM_DEADLINE)
+    stack.project.history.wait_for("trickle.up", within=VM_DEADLINE)
+    second = app.submit("true")
+
+    volunteer.update(stack.project)
+    volunteer.wait_message("No tasks sent")
+    fault.heal()
+
+    first.wait_for(JobState.VALIDATED, within=VM_DEADLINE)
+    second.wait_for(JobState.VALIDATED, within=VM_DEADLINE)
+
+
 def test_without_vt_x_no_job_is_sent(stack: Stack, vm_app: InstallVmApp) -> None:
     vm_app(needs_acceleration=True).submit("true")
     client = stack.client(vbox=True, cpu=FakeCpu(vmx=False, svm=False), attach=True)
@@ -37,6 +55,7 @@ def test_without_vt_x_no_job_is_sent(stack: Stack, vm_app: InstallVmApp) -> None
     assert client.tasks() == ()
 
 
+@pytest.mark.wrapper_features("without_acceleration")
 def test_a_job_that_fails_without_vt_x_tells_the_server(stack: Stack, volunteer: Client, vm_app: InstallVmApp) -> None:
     stack.faults.vbox(volunteer, "startvm", error=VMX_DISABLED)
     job = vm_app(without_acceleration="fail").submit("true")

@@ -10,7 +10,7 @@ from .conftest import VM_DEADLINE, InstallVmApp
 
 DISK = {"name": "cache", "size_mb": 64}
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.timeout(600), pytest.mark.wrapper_features("persistent_disk")]
 
 
 def test_three_jobs_and_a_restarted_client(volunteer: Client, vm_app: InstallVmApp) -> None:

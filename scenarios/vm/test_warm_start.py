@@ -11,6 +11,7 @@ WARM = {"wanted_file": "warm.wanted", "ready_file": "warm.ready", "go_file": "wa
 
 
 @pytest.mark.timeout(500)
+@pytest.mark.wrapper_features("warm_start")
 def test_the_second_job_does_not_boot(volunteer: Client, vm_app: InstallVmApp) -> None:
     app = vm_app(warm_start=WARM)
     jobs = []
