@@ -35,7 +35,7 @@ def test_while_a_task_waits_no_other_is_sent(stack: Stack, volunteer: Client, vm
     app = vm_app()
     first = app.submit("true")
     volunteer.wait_message("is switched off on this computer", within=VM_DEADLINE)
-    stack.project.history.wait_for("trickle.up", within=VM_DEADLINE)
+    stack.history.wait_for(lambda event: event.kind == "trickle.up", "the project to hear of it", within=VM_DEADLINE)
     second = app.submit("true")
 
     volunteer.update(stack.project)
