@@ -14,7 +14,7 @@ WRITES = "echo up; cat in; for n in 1 2 3 4; do cat /dev/sr0 > /persistent/$n; s
 @pytest.mark.time_rate(60)
 @pytest.mark.wrapper_features("persistent_disk")
 def test_a_full_disk_postpones_the_task_until_there_is_room(stack: Stack, vm_app: InstallVmApp) -> None:
-    client = stack.client(vbox=True, disk_mb=250, attach=True)
+    client = stack.client(vbox=True, disk_mb=500, attach=True)
     job = vm_app(persistent_disk={"name": "cache", "size_mb": 256}).submit(WRITES, input=b"room at last\n", disk_bound=1.5e8)
     client.vm(job, within=VM_DEADLINE).wait_guest_log("^up$", within=VM_DEADLINE)
 
