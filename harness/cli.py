@@ -41,16 +41,17 @@ def doctor() -> None:
 
 @cli.command()
 @click.option("--clients", default=1, show_default=True, type=click.IntRange(0, 25), help="how many volunteers")
+@click.option("--vm", "vms", default=0, show_default=True, type=click.IntRange(0, 8), help="how many more that run virtual machines")
 @click.option("--client-version", default=str(NEWEST), show_default=True, help="their generation: 7.20, 8.0 or 8.2")
 @click.option("--detach", is_flag=True, help="return when it is up and leave it running until `harness down` (without the start page)")
 @click.option("--port", default=0, type=click.IntRange(0, 65535), help="port of the start page on this host (default: any free one)")
-def up(clients: int, client_version: str, detach: bool, port: int) -> None:
+def up(clients: int, vms: int, client_version: str, detach: bool, port: int) -> None:
     """Bring up a stack to look around in; Ctrl-C removes it."""
     from harness.up import bring_up  # noqa: PLC0415
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        bring_up(clients=clients, version=ClientVersion.of(client_version), detach=detach, port=port, say=click.echo)
+        bring_up(clients=clients, vms=vms, version=ClientVersion.of(client_version), detach=detach, port=port, say=click.echo)
     except KeyboardInterrupt:
         sys.exit(130)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 FILE = "facts.json"
-Outcome = Literal["passed", "failed", "skipped", "xfailed"]
+Outcome = Literal["passed", "failed", "skipped", "xfailed", "running"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,7 @@ class Facts:
     """One scenario's run.
 
     name        what it shows; `nodeid` what pytest calls it
-    outcome     passed, failed, skipped, or xfailed (a known failure)
+    outcome     passed, failed, skipped, xfailed (a known failure), or running (a stack that is looked at)
     seconds     real seconds it took
     why         pytest's words about a failure
     properties  versions and images, pairs of name and value

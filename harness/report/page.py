@@ -18,7 +18,7 @@ from harness.report import timeline
 from harness.report.facts import Facts
 
 NAME = "report.html"
-WORDS: Mapping[str, str] = {"passed": "Passed", "failed": "Failed", "skipped": "Skipped", "xfailed": "Known failure"}
+WORDS: Mapping[str, str] = {"passed": "Passed", "failed": "Failed", "skipped": "Skipped", "xfailed": "Known failure", "running": "Running"}
 #: files beside the page that are listed one by one; deeper ones are only counted
 _MOST_FILES = 60
 
@@ -64,12 +64,18 @@ def read_history(folder: Path) -> list[dict[str, Any]]:
     return records
 
 
-def render(folder: Path, facts: Facts) -> str:
-    """The page as text."""
+def as_data(drawn: timeline.Timeline) -> dict[str, Any]:
+    """What assets/page.js draws, and what it is given when a page follows along."""
+    lanes = [asdict(lane) for lane in drawn.lanes]
+    return {"lanes": lanes, "kinds": drawn.kinds, "events": drawn.events, "bars": drawn.bars, "zero": drawn.zero}
+
+
+def render(folder: Path, facts: Facts, *, follow: str = "") -> str:
+    """The page as text. `follow` is where it asks for newer events while it is looked at; a page of its own asks nobody."""
     records = read_history(folder)
     logs = _logs(folder)
     drawn = timeline.build(records, logs)
-    data = {"lanes": [asdict(lane) for lane in drawn.lanes], "kinds": drawn.kinds, "events": drawn.events, "bars": drawn.bars, "logs": logs}
+    data = {**as_data(drawn), "logs": logs}
     packed = gzip.compress(json.dumps(data, separators=(",", ":"), ensure_ascii=False, default=str).encode(), 9, mtime=0)
     return fill(
         asset("page.html"),
@@ -79,7 +85,8 @@ def render(folder: Path, facts: Facts) -> str:
             "outcome": facts.outcome,
             "outcome_word": WORDS[facts.outcome],
             "name": escape(facts.name),
-            "facts": _facts(facts, records, drawn.left_out),
+            "facts": _facts(facts, [] if follow else records, drawn.left_out),
+            "follow": escape(follow),
             "expected": _expected(records),
             "why": f'<section><h2>What failed</h2><pre tabindex="0">{escape(facts.why[-20_000:])}</pre></section>' if facts.why else "",
             "files": _files(folder),
@@ -93,7 +100,8 @@ def _facts(facts: Facts, records: Sequence[Mapping[str, Any]], left_out: int) ->
     items = [("took", f"{facts.seconds:.1f} s")] if facts.seconds else []
     if facts.started:
         items.append(("started", datetime.fromtimestamp(facts.started, tz=UTC).strftime("%Y-%m-%d %H:%M:%S UTC")))
-    items.append(("events", f"{len(records)}" + (f", {left_out} of them only in history.jsonl" if left_out else "")))
+    if records:
+        items.append(("events", f"{len(records)}" + (f", {left_out} of them only in history.jsonl" if left_out else "")))
     items += [(name, value) for name, value in facts.properties]
     shown = "".join(f"<li><b>{escape(name)}</b> {escape(value)}</li>" for name, value in items)
     again = f"<li><b>again</b> <code>{escape(facts.again)}</code></li>" if facts.again else ""

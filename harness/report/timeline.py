@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 #: marks: info, ok, bad, warn (assets/page.js has the same order)
@@ -53,37 +53,43 @@ _BARS: Mapping[str, tuple[str, str]] = {
 
 @dataclass
 class Lane:
-    """One row of the timeline: `log` is the file beside the page with the part's own words."""
+    """One row of the timeline: `log` is the file beside the page with the part's own words, `key` what the row is known by later."""
 
     name: str
     kind: str
     log: str = ""
+    key: str = ""
 
 
 @dataclass
 class Timeline:
-    """What the page draws; times in milliseconds since the first event, real and virtual."""
+    """What the page draws; times in milliseconds since `zero`, the earliest real and virtual time (unix seconds)."""
 
     lanes: list[Lane] = field(default_factory=list)
     kinds: list[str] = field(default_factory=list)
     events: list[list[Any]] = field(default_factory=list)
     bars: list[list[Any]] = field(default_factory=list)
     left_out: int = 0
+    zero: tuple[float, float] = (0.0, 0.0)
 
 
-def build(records: Sequence[Record], logs: Mapping[str, str] | None = None) -> Timeline:
-    """The timeline of a history. `logs`: a part's name -> its log file beside the page."""
-    return _Builder(records, logs or {}).build()
+def build(records: Sequence[Record], logs: Mapping[str, str] | None = None, *, since: int = 0) -> Timeline:
+    """The timeline of a history. `logs`: a part's name -> its log file beside the page.
+
+    `since`: a page has the events up to this line already and is given the others only (lanes, bars and kinds are whole).
+    """
+    return _Builder(records, logs or {}, since).build()
 
 
 class _Builder:
-    def __init__(self, records: Sequence[Record], logs: Mapping[str, str]) -> None:
+    def __init__(self, records: Sequence[Record], logs: Mapping[str, str], since: int) -> None:
         self._records = records
         self._logs = logs
-        self._timeline = Timeline()
+        self._since = since
         self._kinds: dict[str, int] = {}
         self._real0 = min((float(record["real"]) for record in records), default=0.0)
         self._virtual0 = min((float(record["virtual"]) for record in records), default=0.0)
+        self._timeline = Timeline(zero=(self._real0, self._virtual0))
         self._clients = _clients(records)
         self._tasks = _tasks(records)
         self._fault_rows = _fault_rows(records)
@@ -115,7 +121,7 @@ class _Builder:
         if len(self._tasks) == MOST_TASK_LANES:
             order.append(("tasks", Lane("more tasks", "task")))
         order = order or [("server", Lane("server", "server"))]
-        self._timeline.lanes = [lane for _, lane in order]
+        self._timeline.lanes = [replace(lane, key=key) for key, lane in order]
         return {name: index for index, (name, _) in enumerate(order)}
 
     def build(self) -> Timeline:
@@ -131,6 +137,8 @@ class _Builder:
                 continue
             kind = str(record["kind"])
             number = self._kinds.setdefault(kind, len(self._kinds))
+            if line <= self._since:
+                continue
             fields = {name: _cut(value) for name, value in record.items() if name not in ("kind", "real", "virtual", "source")}
             self._timeline.events.append(
                 [line, lane, number, real, virtual, level_of(record), str(record["source"]), describe(record), fields]

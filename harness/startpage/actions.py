@@ -9,16 +9,25 @@ from harness.errors import UsageError
 
 if TYPE_CHECKING:
     from harness.client import Client
+    from harness.jobs import Job
     from harness.project.base import Project
     from harness.stack import Stack
+    from harness.vbox_app import VmApp
 
 DAY = 86400.0
+
+
+def submit_vm(app: VmApp) -> Job:
+    """A job whose guest counts on its screen, which shows the log, for two minutes and then gives back what it got, in capitals."""
+    count = 'i=0; while [ $i -lt 120 ]; do i=$((i+1)); echo "second $i of 120"; sleep 1; done; tr a-z A-Z < in > out'
+    return app.submit(count, input=b"hello from harness up\n")
 
 
 class Actions:
     """The buttons, by the names they are posted under. Each returns the words that the page shows for it."""
 
-    def __init__(self, stack: Stack, project: Project) -> None:
+    def __init__(self, stack: Stack, project: Project, vm_app: VmApp | None = None) -> None:
+        self.vm_app = vm_app
         self._stack = stack
         self._project = project
         self._submitted = 0
@@ -26,6 +35,7 @@ class Actions:
         self.world: Mapping[str, Callable[[], str]] = {
             "submit": self._submit,
             "submit-long": self._submit_long,
+            "submit-vm": self._submit_vm,
             "skip-day": self._skip_day,
             "heal": self._heal,
         }
@@ -62,6 +72,11 @@ class Actions:
     def _submit_long(self) -> str:
         job = self._project.submit("sleeper", command_line="120")
         return f"submitted {job.name}, which takes two minutes"
+
+    def _submit_vm(self) -> str:
+        if self.vm_app is None:
+            raise UsageError("no host here runs virtual machines", expected="a stack with such hosts", remedy="harness up --vm 1")
+        return f"submitted {submit_vm(self.vm_app).name}, a job in a virtual machine"
 
     def _skip_day(self) -> str:
         self._stack.clock.skip(DAY)

@@ -20,7 +20,7 @@ MB = 1_000_000
 
 
 def data_of(page: str) -> dict[str, Any]:
-    packed = re.search(r'id="data">([^<]+)<', page)
+    packed = re.search(r'id="data"[^>]*>([^<]+)<', page)
     assert packed is not None
     data: dict[str, Any] = json.loads(gzip.decompress(base64.b64decode(packed[1])))
     return data

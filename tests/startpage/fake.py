@@ -8,7 +8,7 @@ from typing import Any, cast
 from harness.clock import Clock
 from harness.engine import Address
 from harness.errors import HarnessError
-from harness.history import History
+from harness.history import Event, History
 from harness.project.base import Account
 from harness.startpage import Site
 
@@ -16,6 +16,32 @@ from harness.startpage import Site
 @dataclass
 class FakeManager:
     url: str = "http://172.30.0.2:6080/vnc.html#autoconnect=true&password=a<b"
+
+
+PNG = b"\x89PNG pretended"
+
+
+@dataclass
+class FakeVm:
+    name: str = "boinc_0123"
+    state: str = "running"
+    picture: bytes = PNG
+    pictures: int = 0
+
+    def screenshot(self) -> bytes:
+        self.pictures += 1
+        return self.picture
+
+
+@dataclass
+class FakeVirtualBox:
+    vms: list[FakeVm] = field(default_factory=list)
+
+    def machines(self) -> list[FakeVm]:
+        return self.vms
+
+    def vm(self, name: str) -> FakeVm:
+        return next(vm for vm in self.vms if vm.name == name)
 
 
 @dataclass
@@ -28,6 +54,8 @@ class FakeClient:
     manager: FakeManager | None = None
     #: the client has ended, and nobody noticed yet
     vanished: bool = False
+    image_name: str = "client"
+    virtualbox: FakeVirtualBox = field(default_factory=FakeVirtualBox)
 
     def gui_rpc_address(self) -> Address:
         if self.vanished:
@@ -118,11 +146,28 @@ class FakeStack:
     def page(self, project: FakeProject) -> str:
         return f"http://172.30.0.3:80/{project.name}/"
 
+    @property
+    def first(self) -> Event:
+        return next(iter(self.history))
+
+    @property
+    def last_line(self) -> int:
+        return len(self.history)
+
     def events(self, count: int) -> None:
         for number in range(count):
             self.history.add("client.message", "host1", client="host1", text=f"message {number}", project="world")
 
 
+@dataclass
+class FakeVmApp:
+    did: list[str]
+
+    def submit(self, command: str, **options: object) -> FakeJob:
+        self.did.append("submit vm")
+        return FakeJob("vm_1")
+
+
 def site_of(stack: FakeStack, *, port: int = 0) -> Site:
     account = Account(email="volunteer@world.test", password="pass word", authenticator="0123456789abcdef", id=1)
-    return Site(cast(Any, stack), cast(Any, stack.project), account, port=port)
+    return Site(cast(Any, stack), cast(Any, stack.project), account, port=port, vm_app=cast(Any, FakeVmApp(stack.did)))

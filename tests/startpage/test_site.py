@@ -8,10 +8,13 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from harness.errors import HarnessError, PortTaken
+from harness import up
+from harness.errors import HarnessError, PortTaken, UsageError
 from harness.startpage import Site
 from harness.startpage.site import MOST_EVENTS, MOST_FORM
-from tests.startpage.fake import FakeManager, FakeStack, site_of
+from harness.versions import ClientVersion
+from harness.waiting import wait_until
+from tests.startpage.fake import PNG, FakeManager, FakeStack, FakeVm, site_of
 
 XSS = '"><script>alert(1)</script><img src=x onerror=alert(2)>'
 
@@ -60,6 +63,7 @@ def raw(site: Site, request: bytes) -> bytes:
     [
         ("submit", "", "submit uppercase"),
         ("submit-long", "", "submit sleeper"),
+        ("submit-vm", "", "submit vm"),
         ("skip-day", "", "skip 86400"),
         ("heal", "", "heal"),
         ("update", "host1", "update host1"),
@@ -157,7 +161,7 @@ def test_the_token_is_another_one_each_time(site: Site) -> None:
 
 
 @pytest.mark.parametrize("host", ["evil.test", "evil.test:80", "127.0.0.1.evil.test:8000", "", "localhost.evil.test:1"])
-@pytest.mark.parametrize("path", ["/", "/events", "/timeline", "/scenario"])
+@pytest.mark.parametrize("path", ["/", "/events", "/timeline", "/timeline/since", "/history.jsonl", "/screen", "/screen.png", "/scenario"])
 def test_a_page_elsewhere_that_was_pointed_here_sees_nothing(browser: httpx.Client, site: Site, host: str, path: str) -> None:
     answer = browser.get(path, headers={"Host": host})
     assert answer.status_code == 421
@@ -252,8 +256,57 @@ def test_events_are_json_with_an_end(browser: httpx.Client, world: FakeStack) ->
 
 def test_what_happened_as_a_timeline_and_as_a_scenario(browser: httpx.Client, world: FakeStack) -> None:
     world.events(3)
-    assert "3 events so far" in browser.get("/timeline").text
+    assert "Running" in browser.get("/timeline").text
+    assert len(browser.get("/history.jsonl").text.splitlines()) == 3
     answer = browser.get("/scenario")
     assert answer.status_code == 200
     assert "recorded.scenario.yaml" in answer.headers["content-disposition"]
     assert "scenario:" in answer.text
+
+
+def test_the_timeline_is_given_what_is_new(browser: httpx.Client, world: FakeStack) -> None:
+    world.events(5)
+    assert [event[0] for event in browser.get("/timeline/since", params={"since": 3}).json()["events"]] == [4, 5]
+    assert browser.get("/timeline/since", params={"since": 5}).json() == {"events": []}
+    world.history.add("task.state", "host1", client="host1", result="wu_1_0", state="NEW")
+    more = browser.get("/timeline/since", params={"since": 5}).json()
+    assert [event[0] for event in more["events"]] == [6]
+    assert "task:wu_1_0" in [lane["key"] for lane in more["lanes"]]
+    assert more["kinds"] == ["client.message", "task.state"]
+
+
+def test_the_screen_of_a_virtual_machine(browser: httpx.Client, site: Site, world: FakeStack) -> None:
+    assert "Screen of its VM" not in browser.get("/").text
+    host = world.clients[0]
+    host.image_name = "client-vbox"
+    assert "/screen?client=host1" in browser.get("/").text
+    assert "host1" in browser.get("/screen", params={"client": "host1"}).text
+    assert browser.get("/screen.png", params={"client": "host1"}).status_code == 204
+    host.virtualbox.vms.append(FakeVm(state="poweroff"))
+    host.virtualbox.vms.append(FakeVm("boinc_4567"))
+    for _ in range(5):  # many who look at once make one picture
+        answer = browser.get("/screen.png", params={"client": "host1"})
+        assert (answer.content, answer.headers["content-type"]) == (PNG, "image/png")
+    assert [vm.pictures for vm in host.virtualbox.vms] == [0, 1]
+    host.is_running = False
+    wait_until(lambda: browser.get("/screen.png", params={"client": "host1"}).status_code == 204, "no screen", within=10)
+
+
+@pytest.mark.parametrize("path", ["/screen", "/screen.png"])
+def test_the_screen_of_a_host_without_virtual_machines(browser: httpx.Client, path: str) -> None:
+    answer = browser.get(path, params={"client": "host2"})
+    assert answer.status_code == 404
+    assert "no such host with VirtualBox: host2" in answer.text
+    assert "harness up --vm 1" in answer.text
+
+
+def test_a_taken_port_is_told_before_anything_starts(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(up, "Rig", lambda **_: pytest.fail("something was started"))
+    port = int(site.url.rstrip("/").rpartition(":")[2])
+    with pytest.raises(PortTaken, match="choose another with --port"):
+        up.bring_up(clients=1, version=ClientVersion.V8_2, detach=False, port=port, say=print)
+
+
+def test_virtual_machines_need_the_newest_client() -> None:
+    with pytest.raises(UsageError, match="the newest client only"):
+        up.bring_up(clients=1, vms=1, version=ClientVersion.V8_0, detach=False, port=0, say=print)

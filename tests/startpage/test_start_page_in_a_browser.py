@@ -11,7 +11,7 @@ import pytest
 
 from harness.startpage import Site
 from harness.waiting import wait_until
-from tests.startpage.fake import FakeStack, site_of
+from tests.startpage.fake import FakeStack, FakeVm, site_of
 
 pytestmark = pytest.mark.browser
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -50,7 +50,9 @@ def site(world: FakeStack) -> Iterator[Site]:
     site.stop()
 
 
-def opened(browser: Any, site: Site, *, width: int = 1300, scheme: str = "light") -> tuple[Any, list[str]]:
+def opened(
+    browser: Any, site: Site, *, width: int = 1300, scheme: str = "light", path: str = "", wait: str = "#log time"
+) -> tuple[Any, list[str]]:
     """The page, and a list that grows by each error of its console."""
     tab = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme).new_page()
     errors: list[str] = []
@@ -59,8 +61,8 @@ def opened(browser: Any, site: Site, *, width: int = 1300, scheme: str = "light"
         lambda message: errors.append(message.text) if message.type in ("error", "warning") and OTHERS not in message.text else None,
     )
     tab.on("pageerror", lambda error: errors.append(str(error)))
-    tab.goto(site.url)
-    tab.wait_for_selector("#log time")
+    tab.goto(site.url + path)
+    tab.wait_for_selector(wait)
     return tab, errors
 
 
@@ -96,7 +98,15 @@ def test_the_keyboard_is_enough(browser: Any, site: Site, world: FakeStack) -> N
         outline = tab.evaluate("getComputedStyle(document.activeElement).outlineStyle")
         assert outline != "none", words
         reached.append(words)
-    for wanted in ("Submit a job", "Skip a day", "Kill", "Open Manager", "Start again", "timeline as of now", "Events, newest first"):
+    for wanted in (
+        "Submit a job",
+        "Skip a day",
+        "Kill",
+        "Open Manager",
+        "Start again",
+        "the timeline, following along",
+        "Events, newest first",
+    ):
         assert wanted in reached
     tab.get_by_role("button", name="Submit a job").focus()
     tab.keyboard.press("Enter")
@@ -162,3 +172,72 @@ def test_a_world_that_has_ended_is_told_in_words(browser: Any, world: FakeStack)
     tab.wait_for_selector("#gone:visible", timeout=45_000)
     assert "does not answer any more" in tab.inner_text("[role=alert]")
     assert "gone" in tab.title()
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1300, "light"), (390, "dark")])
+def test_the_timeline_follows_at_once_however_many_events_there_are(
+    browser: Any, site: Site, world: FakeStack, tmp_path: Path, width: int, scheme: str
+) -> None:
+    for number in range(MOST_ON_PAGE // 5):
+        task = f"wu_{number % 30}_0"
+        world.history.add("client.message", "host1", client="host1", text=f"Starting task {task}", pri=1)
+        world.history.add("task.state", "host1", client="host1", result=task, state="FILES_DOWNLOADED", active_state="EXECUTING")
+        world.history.add("client.message", "host2", client="host2", text="Sending scheduler request", pri=1)
+        world.history.add("rpc.scheduler", "server", host=1, sent=[task])
+        world.history.add("task.state", "host1", client="host1", result=task, state="FILES_UPLOADED")
+    tab, errors = opened(browser, site, width=width, scheme=scheme, path="timeline", wait="html[data-ready] #log .row")
+    assert tab.inner_text(".outcome") == "Running"
+    tab.evaluate(
+        "() => { window.seen = []; new MutationObserver(() => requestAnimationFrame(() => setTimeout(() =>"
+        " seen.push([document.getElementById('log').textContent, Date.now() / 1000]))))"
+        ".observe(document.getElementById('log'), {childList: true, subtree: true}); }"
+    )
+
+    def shown(name: str) -> float | None:
+        return next((at for text, at in tab.evaluate("seen") if name in text), None)
+
+    took = []
+    for name in ("wu_a", "wu_b", "wu_c", "wu_d", "wu_e", "wu_f", "wu_g"):
+        event = world.history.add("job.validated", "server", workunit=name)
+        took.append(wait_until(partial(shown, name), f"{name} on the screen", within=20, every=0.2) - event.real)
+    print("event to screen, s:", [round(one, 3) for one in sorted(took)])
+    tab.screenshot(path=str(tmp_path / f"timeline-{width}-{scheme}.png"))
+    assert sorted(took)[3] <= SHOWN_WITHIN * float(os.environ.get("BOINC_HARNESS_SLOW", "1")), took
+    assert tab.inner_text("#found") == f"{world.last_line} events"
+    assert errors == []
+
+
+def test_a_timeline_that_begins_empty_gets_its_lanes_and_keeps_what_was_chosen(browser: Any, site: Site, world: FakeStack) -> None:
+    tab, errors = opened(browser, site, path="timeline", wait="html[data-ready] #log .row")
+    tab.locator("#log .row").last.click()
+    chosen = tab.inner_text("#detail")
+    # a server's lane goes above those that are there, and this event is older than all of them
+    world.history.add("job.created", "server", real=world.first.real - 10, virtual=world.first.virtual - 10, workunit="wu_early")
+    tab.wait_for_selector("#log .row:has-text('wu_early')")
+    assert tab.inner_text("#detail") == chosen
+    assert tab.inner_text("#found") == f"{world.last_line} events"
+    tab.locator("#log .row", has_text="message 29").first.click()
+    assert "10.0 s" in tab.inner_text("#detail")
+    tab.fill("#find", "wu_early")
+    assert tab.inner_text("#found") == f"1 of {world.last_line} events"
+    world.history.add("job.validated", "server", workunit="wu_early")
+    tab.wait_for_selector("#log .row:has-text('job.validated')")
+    assert tab.inner_text("#found") == f"2 of {world.last_line} events"
+    site.stop()
+    site._server.server_close()
+    tab.wait_for_selector(".outcome:has-text('Ended')", timeout=45_000)
+    assert [one for one in errors if "ERR_CONNECTION" not in one] == []
+
+
+def test_the_screen_of_a_virtual_machine_is_drawn_and_followed(browser: Any, site: Site, world: FakeStack, tmp_path: Path) -> None:
+    host = world.clients[0]
+    host.image_name = "client-vbox"
+    tab, errors = opened(browser, site, path="screen?client=host1", wait="#state:has-text('no virtual machine runs')")
+    vm = FakeVm(picture=tab.screenshot(type="png"))
+    host.virtualbox.vms.append(vm)
+    tab.wait_for_selector("#screen:visible")
+    wait_until(lambda: vm.pictures >= 3, "three pictures", within=20, every=0.2)
+    tab.screenshot(path=str(tmp_path / "screen.png"))
+    host.virtualbox.vms.clear()
+    tab.wait_for_selector("#screen", state="hidden")
+    assert errors == []

@@ -6,18 +6,18 @@
   const D = await plain.json();
   // an event: [line, lane, kind, real ms, virtual ms, level, source, text, fields]
   const LINE = 0, LANE = 1, KIND = 2, LEVEL = 5, SOURCE = 6, TEXT = 7, FIELDS = 8;
-  const E = D.events, N = E.length, LEVELS = ["info", "ok", "bad", "warn"];
+  const E = D.events, LEVELS = ["info", "ok", "bad", "warn"];
   const chart = $("chart"), canvas = chart.querySelector("canvas"), g = canvas.getContext("2d");
   const log = $("log"), tip = $("tip"), find = $("find");
-  let T = 3, from = 0, to = 1, chosen = -1, hover = -1, hits = null, shown = E.map((_, i) => i);
+  let N = E.length, T = 3, from = 0, to = 1, chosen = -1, hover = -1, hits = null, shown = E.map((_, i) => i);
   const ROW = 24, LANE_H = 22, AXIS = 26;
   const narrow = () => chart.clientWidth < 560;
   const left = () => (narrow() ? 8 : Math.min(260, 24 + 7 * Math.max(6, ...D.lanes.map((l) => l.name.length))));
   const laneH = () => (narrow() ? 34 : LANE_H);
-  const byLane = D.lanes.map(() => []);
+  let byLane = [];
 
   function sortLanes() {
-    byLane.forEach((list) => (list.length = 0));
+    byLane = D.lanes.map(() => []);
     E.forEach((e, i) => byLane[e[LANE]].push(i));
     byLane.forEach((list) => list.sort((a, b) => E[a][T] - E[b][T] || a - b));
   }
@@ -207,7 +207,7 @@
     }
     pad.replaceChildren(...rows);
   }
-  function search() {
+  function filter() {
     const wanted = find.value.trim().toLowerCase().split(/\s+/).filter(Boolean);
     if (!wanted.length) { hits = null; shown = E.map((_, i) => i); $("found").textContent = N + " events"; }
     else {
@@ -215,8 +215,9 @@
       E.forEach((e, i) => { const all = (words(e) + " " + JSON.stringify(e[FIELDS])).toLowerCase(); if (wanted.every((w) => all.includes(w))) shown.push(i); });
       hits = new Set(shown); $("found").textContent = shown.length + " of " + N + " events";
     }
-    log.scrollTop = 0; redraw(); rows_();
+    redraw(); rows_();
   }
+  function search() { log.scrollTop = 0; filter(); }
   function setClock(virtual) {
     T = virtual ? 4 : 3; $("clock").setAttribute("aria-pressed", virtual);
     sortLanes(); all(); rows_();
@@ -295,5 +296,34 @@
       if (index >= 0) { event.preventDefault(); choose(index); chart.scrollIntoView({ block: "nearest" }); chart.focus({ preventScroll: true }); }
     };
   });
+  // newer events of a stack that runs; lanes and the time of the first event may move, and what is here already moves along
+  function grow(more) {
+    const place = new Map(more.lanes.map((lane, i) => [lane.key, i])), moved = D.lanes.map((lane) => place.get(lane.key) ?? 0);
+    const late = [0, 1].map((i) => Math.round((D.zero[i] - more.zero[i]) * 1000)), [low, high] = extent();
+    const none = !N, wide = to - from > 0.5 * (high - low), last = none || to >= high - 1, below = log.scrollTop + log.clientHeight >= log.scrollHeight - ROW;
+    for (const e of E) { e[LANE] = moved[e[LANE]]; e[3] += late[0]; e[4] += late[1]; }
+    from += late[T - 3]; to += late[T - 3];
+    Object.assign(D, { lanes: more.lanes, kinds: more.kinds, bars: more.bars, zero: more.zero });
+    for (const e of more.events) E.push(e);
+    N = E.length;
+    sortLanes();
+    if (last) { const width = to - from, end = extent(); to = end[1]; from = none ? end[0] : wide ? from : to - width; }
+    filter();
+    if (below) { log.scrollTop = log.scrollHeight; rows_(); }
+  }
+  async function follow(address, failures) {
+    const outcome = document.querySelector(".outcome"), say = (name, text) => { outcome.className = "outcome " + name; outcome.textContent = text; };
+    try {
+      const more = await (await fetch(address + "?since=" + (N ? E[N - 1][LINE] : 0))).json();
+      if (more.events.length) grow(more);
+      say("running", "Running");
+      failures = 0;
+    } catch (error) {
+      failures += 1; // browsers break off a request when the machine's networks change, as with each container that starts
+      if (failures > 1) say("ended", "Ended");
+    }
+    setTimeout(follow, failures ? 1000 : 150, address, failures);
+  }
+  if ($("data").dataset.follow) { log.scrollTop = log.scrollHeight; rows_(); follow($("data").dataset.follow, 0); }
   document.documentElement.dataset.ready = "yes";
 })();
