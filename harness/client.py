@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from harness.stack import Stack
 
 GUI_RPC_PORT = 31416
+#: the client in its image
+PROGRAM = "/usr/bin/boinc"
 #: real seconds a client may take to answer GUI RPCs after its start
 CLIENT_DEADLINE = 30.0
 
@@ -137,7 +139,7 @@ class Client:
             },
             ports=[GUI_RPC_PORT] + ([SSH_PORT] if self._ssh_key else []) + ([manager.PORT] if self._vnc_password else []),
             keep=self.stack.rig.keep,
-            options={"hostname": self.name, **self._disk(), **self._shown_cpu(), **(RIGHTS if self._runs_containers else {})},
+            options={"hostname": self.name, **self._disk(), **self._put_over(), **(RIGHTS if self._runs_containers else {})},
             host_config=HOST_CONFIG if self._runs_containers else {},
         )
         self._container = containers.start(spec)
@@ -148,12 +150,14 @@ class Client:
         """Podman on this host (a client started with `podman=True`)."""
         return Podman(self.container)
 
-    def _shown_cpu(self) -> dict[str, object]:
-        """A /proc/cpuinfo other than this machine's."""
-        if self.cpu is None:
-            return {}
-        self._cpu_file, volumes = self.cpu.mount()
-        return {"volumes": volumes}
+    def _put_over(self) -> dict[str, object]:
+        """What is put over files of the image: a client other than Debian's, a /proc/cpuinfo other than this machine's."""
+        program = self.stack.rig.client_program
+        volumes = {str(program): {"bind": PROGRAM, "mode": "ro"}} if program is not None else {}
+        if self.cpu is not None:
+            self._cpu_file, shown = self.cpu.mount()
+            volumes |= shown
+        return {"volumes": volumes} if volumes else {}
 
     def show_cpu(self, cpu: FakeCpu) -> None:
         """Change the /proc/cpuinfo that a client started with `cpu=` shows, while it runs. Programs see it when they next look."""

@@ -5,6 +5,7 @@ A scenario asks for `stack` (one BOINC world) and, if it shall run once for each
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 from collections.abc import Generator, Iterator
@@ -38,6 +39,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="all",
         help="client generations to run scenarios with: 7.20, 8.0, 8.2, a comma-separated list, or all (default)",
     )
+    group.addoption("--boinc-client", metavar="PATH", help="a BOINC client (the program) to put in the place of Debian's, in all scenarios")
     group.addoption("--server", default="embedded", metavar="NAME", help=f"project server: {', '.join(SERVERS)}")
     group.addoption(
         "--mail-sink", default="maildev", choices=("maildev", "mailpit"), help="mail sink: maildev (built here) or Mailpit (pulled)"
@@ -67,12 +69,27 @@ def pytest_configure(config: pytest.Config) -> None:
     try:
         config.stash[_versions] = parse_versions(config.getoption("--boinc-client-version"))
         Clock.fast(config.getoption("--time-rate"))
+        _program(config, "--boinc-client")
+        _program(config, "--vboxwrapper")
         if config.getoption("--server") not in SERVERS:
             raise UsageError("unknown project server", thing=config.getoption("--server"), expected=f"one of: {', '.join(SERVERS)}")
     except HarnessError as error:
         raise pytest.UsageError(str(error)) from None
     # A CI runner ends a job with SIGTERM; as KeyboardInterrupt it unwinds the fixtures, and they remove the containers.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+def _program(config: pytest.Config, option: str) -> Path | None:
+    """The program that an option names. Raises `UsageError` for what is none."""
+    given = config.getoption(option)
+    if not given:
+        return None
+    path = Path(given).resolve()
+    runs_as_it_is = option == "--boinc-client"
+    if not path.is_file() or (runs_as_it_is and not os.access(path, os.X_OK)):
+        expected = "a file that can be executed" if runs_as_it_is else "a file"
+        raise UsageError(f"no program for {option}", thing=str(path), expected=expected)
+    return path
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -126,7 +143,9 @@ def rig(request: pytest.FixtureRequest) -> Iterator[Rig]:
     sweep.sweep()
     worker = getattr(request.config, "workerinput", {}).get("workerid", "")
     keep = request.config.getoption("--keep") or request.config.getoption("--keep-on-failure")
-    rig = Rig(name=worker, keep=keep, mail_sink=request.config.getoption("--mail-sink"))
+    rig = Rig(
+        name=worker, keep=keep, mail_sink=request.config.getoption("--mail-sink"), client_program=_program(request.config, "--boinc-client")
+    )
     try:
         yield rig
     finally:

@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TypeVar, cast
 
 import docker.errors
@@ -104,9 +105,11 @@ class _Wrapped:
 class Rig:
     """The shared part of the stacks of one process. Parts start on first use; `close` removes them all."""
 
-    def __init__(self, *, name: str = "", keep: bool = False, mail_sink: str = "maildev") -> None:
+    def __init__(self, *, name: str = "", keep: bool = False, mail_sink: str = "maildev", client_program: Path | None = None) -> None:
         self.name = f"boinc-harness-{labels.run_id()}" + (f"-{name}" if name else "")
         self.keep = keep
+        #: a BOINC client in the place of the images' own
+        self.client_program = client_program
         self.kept_stacks: list[str] = []
         self.server_image = ""
         self.control_network = f"{self.name}-control"
