@@ -17,7 +17,10 @@ from harness.scenario.loader import loads
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [
     ROOT / "README.md",
-    *(ROOT / "docs" / name for name in ("first-scenario.md", "report-a-bug.md", "how-it-works.md", "look-around.md")),
+    *(
+        ROOT / "docs" / name
+        for name in ("first-scenario.md", "report-a-bug.md", "how-it-works.md", "look-around.md", "ci.md", "test-your-own.md")
+    ),
 ]
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 #: real seconds that all examples together may take, images present
@@ -62,7 +65,7 @@ def test_links_lead_somewhere(document: Path) -> None:
 def test_commands_exist() -> None:
     words = {match for _, text in blocks("console") for match in re.findall(r"^\$ \./run (\w+)", text, re.MULTILINE)}
     assert {"check", "run", "record", "reduce"} <= words
-    for word in words - {"tests", "setup", "help"}:
+    for word in words - {"tests", "setup", "help", "scenarios"}:
         assert CliRunner().invoke(cli, [word, "--help"]).exit_code == 0, word
 
 

@@ -38,4 +38,4 @@ def test_every_fault_is_in_the_table() -> None:
     public = {name for name, _ in inspect.getmembers(Faults, callable) if not name.startswith("_")} - OTHERS
     assert rows == public
     for name in inspect.signature(Faults.http).parameters:
-        assert name in ("self", "endpoint", "path") or f"`{name}`" in text, f"faults.http({name}=...)"
+        assert name in ("self", "endpoint", "path") or f"`{name}" in text, f"faults.http({name}=...)"
