@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any, NoReturn
 
 import click
@@ -29,12 +32,16 @@ for _command in (*scenario_cli.COMMANDS, manager_cli.gui):
 
 
 @cli.command()
-def doctor() -> None:
+@click.option("--json", "as_json", is_flag=True, help="as data: name, state, detail, consequence, remedy, required of each check")
+def doctor(as_json: bool) -> None:
     """Say what this host can do, and why not."""
     from harness import doctor as checks  # noqa: PLC0415
 
     found = checks.run_checks()
-    checks.render(found)
+    if as_json:
+        click.echo(json.dumps([asdict(check) for check in found], indent=1))
+    else:
+        checks.render(found)
     if any(check.state == "missing" and check.required for check in found):
         sys.exit(1)
 
@@ -81,9 +88,11 @@ def sweep_(old_images: bool) -> None:
 @click.argument("options", nargs=-1, type=click.UNPROCESSED)
 def run(file: str, options: Sequence[str]) -> None:
     """Run the scenario(s) in FILE; further OPTIONS are pytest's."""
-    path = file.partition("::")[0]
-    if not os.path.exists(path):  # noqa: PTH110 - a word of the command line, "::" and all
-        raise UsageError("no such scenario file", thing=path, expected="a file with scenarios", remedy="see scenarios/ for examples")
+    path = Path(file.partition("::")[0])
+    if not path.exists():
+        raise UsageError("no such scenario file", thing=str(path), expected="a file with scenarios", remedy="see scenarios/ for examples")
+    if path.is_file() and path.suffix != ".py" and not path.name.endswith(".scenario.yaml"):
+        raise UsageError("no scenario file by its name", thing=str(path), expected="NAME.scenario.yaml, or a Python file with scenarios")
     os.execv(sys.executable, [sys.executable, "-m", "pytest", file, *options])
 
 
@@ -177,4 +186,10 @@ def main() -> NoReturn:
     except HarnessError as error:
         click.echo(f"harness: {error}", err=True)
         sys.exit(error.exit_code)
+    except BrokenPipeError:  # whoever read our words has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+    except OSError as error:  # a file that cannot be read or written
+        click.echo(f"harness: {error.strerror or error}: {error.filename or ''}".rstrip(": "), err=True)
+        sys.exit(70)
     sys.exit(0)

@@ -75,7 +75,12 @@ def _engine_checks() -> list[Check]:
     except EngineUnavailable as error:
         return [
             Check(
-                "container engine", "missing", f"{error.what}: {error.thing} {error.details}", "nothing runs", error.remedy, required=True
+                "container engine",
+                "missing",
+                f"{error.what}: {error.thing} {error.details}",
+                "nothing runs",
+                error.remedy.partition("; `harness doctor`")[0],
+                required=True,
             )
         ]
     except HarnessError as error:

@@ -119,6 +119,8 @@ class Rig:
         self._lock = threading.RLock()
         self._addresses: dict[str, Iterator[ipaddress.IPv4Address]] = {}
         self._parts: dict[str, object] = {}
+        #: one for each part, so that several can start at the same time
+        self._part_locks: dict[str, threading.Lock] = {}
         self._mail_kind = SINKS[mail_sink]
         self._networks = False
         self._counter = 0
@@ -166,6 +168,8 @@ class Rig:
     def _once(self, name: str, start: Callable[[], Part]) -> Part:
         """A part that starts on first use; one that failed to start fails everybody who asks for it, at once and with the same words."""
         with self._lock:
+            lock = self._part_locks.setdefault(name, threading.Lock())
+        with lock:
             if name not in self._parts:
                 self.networks()
                 try:

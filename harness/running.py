@@ -113,10 +113,10 @@ def _find(name: str, *, clients_only: bool) -> Container:
     if len(matching) == 1:
         return matching[0]
     kind = "client" if clients_only else "container"
-    listed = ", ".join(sorted(str(one.name) for one in matching) if matching else sorted(short for short, _ in named))
+    listed = ", ".join(sorted(str(one.name) for one in matching) if matching else sorted({short for short, _ in named}))
     raise UsageError(
         f"several {kind}s of that name" if matching else f"no such {kind} is running",
         thing=name,
         expected=f"one of: {listed}" if listed else "a running stack",
-        remedy="give the whole name" if matching else "bring a stack up with `harness up`",
+        remedy="give the whole name" if matching else "" if listed else "bring a stack up with `harness up`",
     )

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 from harness import running
 from harness.clock import Clock
 from harness.errors import UsageError
-from harness.project.base import Project
 from harness.rig import Rig
 from harness.stack import Stack
 from harness.startpage import Site
@@ -40,21 +40,31 @@ def bring_up(*, clients: int, vms: int = 0, version: ClientVersion, detach: bool
         cleanup.callback(rig.discard)
         stack = Stack(rig, "world", clock=Clock.steerable(), version=version)
         cleanup.callback(stack.close)
-        say("starting the project server ...")
-        project = stack.new_project("world")
-        account = project.account()
-        say("starting the mail sink ...")
+        hosts = {f"host{number}": False for number in range(1, clients + 1)} | {f"vm{number}": True for number in range(1, vms + 1)}
+        counted = f" and {len(hosts)} client{'s' if len(hosts) > 1 else ''} (BOINC {version})" if hosts else ""
+        say(f"starting the project server, the mail sink{counted} ...")
+        rig.networks()
+        with ThreadPoolExecutor(max_workers=8) as pool:
+            # each waits for its own container only; what a client does next it does while a person reads the page
+            sink = pool.submit(rig.mail_sink)
+            started = [pool.submit(stack.client, name, vbox=vbox) for name, vbox in hosts.items()]
+            project = stack.new_project("world")
+            account = project.account()
+            for client in started:
+                client.result().attach(project, wait=False)
+            sink.result()
+        stack.clients.sort(key=lambda client: list(hosts).index(client.name))
         mails = stack.mail.url
-        if clients:
-            say(f"starting {clients} client{'s' if clients > 1 else ''} (BOINC {version}) ...")
-            stack.start_clients(clients, attach=project)
-        vm_app = _virtual_machines(stack, project, vms, say) if vms else None
+        vm_app = VmApp.install(project) if vms else None
+        if vm_app is not None:
+            for _ in range(vms):
+                submit_vm(vm_app)
         project.submit("uppercase", input=b"hello from harness up\n")
         say(f"\nproject  {stack.page(project)}  (the volunteers' own name for it: {project.master_url})")
         say(f"account  {account.email}, password {account.password!r}, key {account.authenticator}")
         say(f"mails    {mails}")
-        for client in stack.clients:
-            say(f"client   {client.name}: GUI RPC {client.gui_rpc_address()}, password {client.password}  (harness shell {client.name})")
+        for one in stack.clients:
+            say(f"client   {one.name}: GUI RPC {one.gui_rpc_address()}, password {one.password}  (harness shell {one.name})")
         if detach:
             say("\nremove it with: harness down")
             cleanup.pop_all()
@@ -68,13 +78,3 @@ def bring_up(*, clients: int, vms: int = 0, version: ClientVersion, detach: bool
             threading.Event().wait()
         except KeyboardInterrupt:
             say("removing it ...")
-
-
-def _virtual_machines(stack: Stack, project: Project, count: int, say: Callable[[str], None]) -> VmApp:
-    """Start hosts with VirtualBox, and give each a job in a virtual machine."""
-    say(f"starting {count} client{'s' if count > 1 else ''} with VirtualBox ...")
-    app = VmApp.install(project)
-    for number in range(1, count + 1):
-        stack.client(f"vm{number}", vbox=True, attach=project)
-        submit_vm(app)
-    return app

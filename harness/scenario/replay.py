@@ -10,7 +10,7 @@ from typing import Any
 
 from harness import invariants
 from harness.clock import Clock
-from harness.errors import HarnessError, UsageError
+from harness.errors import EngineUnavailable, HarnessError, UsageError
 from harness.invariants import InvariantViolated
 from harness.invariants.plugin import world_of
 from harness.rig import Rig
@@ -49,7 +49,10 @@ class Failure:
 
 
 def replay(rig: Rig, loaded: LoadedScenario, *, version: ClientVersion = NEWEST) -> Failure | None:
-    """Run a scenario on a stack of its own; how it failed, or None. Raises `UsageError` when it cannot be run at all."""
+    """Run a scenario on a stack of its own; how it failed, or None.
+
+    Raises `UsageError` or `EngineUnavailable` when it cannot be run at all.
+    """
     scenario = loaded.scenario
     clock = Clock.real() if scenario.real_time else Clock.fast(scenario.rate) if scenario.rate else Clock.fast()
     with Stack(rig, f"::{loaded.file.name.partition('.')[0]}", clock=clock, version=version) as stack:
@@ -58,7 +61,7 @@ def replay(rig: Rig, loaded: LoadedScenario, *, version: ClientVersion = NEWEST)
             report = invariants.check(world_of(stack), invariants.ALL, off=scenario.invariants_off)
             if report.violations:
                 raise InvariantViolated(report.violations)
-        except UsageError:
+        except (UsageError, EngineUnavailable):
             raise
         except HarnessError as error:
             return Failure.of(error)
