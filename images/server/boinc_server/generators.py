@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from boinc_server.project import Project
 
 TIMEOUT: Final = 300.0
+MAX_LINE: Final = 65535
 _COUNT: Final = select(func.count()).select_from(models.result).where(models.UNSENT, models.result.c.appid == bindparam("appid"))
 
 
@@ -42,6 +43,8 @@ class GeneratedJob(BaseModel):
 
 def parse_line(line: str) -> GeneratedJob:
     """A job from a line of ``create_work --stdin``. Raises ValueError."""
+    if len(line) > MAX_LINE:  # shlex takes time with the square of it
+        raise ValueError(f"a line of {len(line)} characters, the limit is {MAX_LINE}")
     job: dict[str, Any] = {"options": {}, "inputs": [], "remote": []}
     words = iter(shlex.split(line))
     try:

@@ -123,6 +123,12 @@ class _InputTemplate:
         except ValueError:
             raise self.error(f"<{token.name}> must be a number, not {token.text!r}") from None
 
+    def flag(self, token: Token) -> bool:
+        try:
+            return boolean(token.text or "")
+        except ValueError:
+            raise self.error(f"<{token.name}> must be empty, 0 or 1, not {token.text!r}") from None
+
     def file_info(self, start: Token) -> None:
         urls: list[str] = []
         physical_name = md5 = ""
@@ -135,7 +141,7 @@ class _InputTemplate:
                 case "number":
                     pass
                 case "gzip":
-                    gzip = boolean(token.text or "")
+                    gzip = self.flag(token)
                 case "physical_name":
                     physical_name = text
                 case "url":
@@ -252,7 +258,7 @@ class _InputTemplate:
                     open_name = (child.text or "").strip()
                     lines.append(f"    <open_name>{open_name}</open_name>\n")
                 case "copy_file":
-                    if boolean(child.text or ""):
+                    if self.flag(child):
                         copy_file = True
                         lines.append("    <copy_file/>\n")
                 case "file_number" | "file_name":

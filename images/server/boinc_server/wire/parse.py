@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable, Mapping
 from typing import Final, TypeVar
@@ -309,14 +310,16 @@ def _parse_msg(contents: str) -> MsgFromHost:
 def parse_global_prefs(contents: str, venue: str = "") -> GlobalPrefs:
     """The preferences in `contents`, with or without the surrounding tag.
 
-    Values inside ``<venue name="X">`` count only when X is `venue`, and then instead of the others.
+    Values inside ``<venue name="X">`` count only when X is `venue`, and then instead of the others. What stands behind
+    an element without end is lost: stored preferences must never keep their owner's computers out.
     """
     prefs = GlobalPrefs(raw=contents.strip()[: limits.MAX_BLOB])
     start = contents.find(f'<venue name="{venue}">') if venue else -1
     end = contents.find("</venue>", start) if start >= 0 else -1
     own = contents[contents.index(">", start) + 1 : end] if end >= 0 else contents
     start, end = own.find("<global_preferences>"), own.rfind("</global_preferences>")
-    fill(prefs, own[start + len("<global_preferences>") : end] if 0 <= start < end else own, _PREFS)
+    with contextlib.suppress(WireError):
+        fill(prefs, own[start + len("<global_preferences>") : end] if 0 <= start < end else own, _PREFS)
     return prefs
 
 

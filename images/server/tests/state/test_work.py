@@ -62,6 +62,7 @@ def test_files_are_assigned_by_position_and_numbers_are_ignored(world):
         ("<workunit><min_quorum>1.5</min_quorum></workunit>", [], "must be a whole number"),
         ("<workunit><rsc_fpops_est>1", [], "no </"),
         ("<file_info></file_info><workunit></workunit>", ["../x"], "not usable"),
+        ("<file_info><gzip>yes</gzip></file_info><workunit></workunit>", ["a"], "must be empty, 0 or 1"),
     ],
 )
 def test_a_wrong_input_template_is_refused(world, text, files, what):

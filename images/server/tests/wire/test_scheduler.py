@@ -597,6 +597,19 @@ def test_newer_preferences_of_the_same_account_are_kept(ann: Volunteer) -> None:
     assert "<mod_time>3000.000000</mod_time>" in row(ann.project, models.user, 1).global_prefs
 
 
+def test_broken_preferences_keep_nobody_out(ann: Volunteer) -> None:
+    """A client's preferences are kept as they come, cut at 64 KiB: the owner's next contacts must get through all the same."""
+    ann.host.extra = (
+        f"<global_preferences>\n{prefs(3000)}\n<day_prefs>\n<end_hour>4</global_preferences>\n"
+        f"<global_prefs_source_email_hash>{crypt.md5_text('ann@boinc.test')}</global_prefs_source_email_hash>\n"
+    )
+    ann.rpc()
+    ann.host.extra = ""
+    ann.http.post(URL, ann.host.request())
+    add_job(ann.project)
+    assert b"<result>" in ann.http.post(URL, ann.host.request(1.0)).content
+
+
 def test_preferences_of_another_account_are_not_kept(ann: Volunteer) -> None:
     ann.host.extra = (
         f"<global_preferences>\n{prefs(3000)}\n</global_preferences>\n<global_prefs_source_email_hash>x</global_prefs_source_email_hash>"
