@@ -91,6 +91,8 @@ SPECS: Mapping[str, Spec] = {
         Spec("client-containers", ("sid",), folder="client", target="containers", without=("vbox", "gui")),
         Spec("server", ("trixie",), uses={"APPS": "apps"}),
         Spec("mail", ("trixie",)),
+        Spec("mariadb", ("trixie",), folder="database", target="mariadb", default=False, without=("postgresql-entrypoint",)),
+        Spec("postgresql", ("trixie",), folder="database", target="postgresql", default=False, without=("mariadb-entrypoint",)),
         Spec("proxy", ("trixie",)),
         Spec("guest", ("trixie",)),
         Spec("vboxwrapper", ("bookworm",), folder="apps/vboxwrapper"),

@@ -18,6 +18,7 @@ from boinc_server import accounts, models, simulate, templates, work
 from boinc_server.database import AnyRow, Transaction
 from boinc_server.mail import Mailer
 from boinc_server.project import Project
+from boinc_server.protocol import BoundedProtocol
 from boinc_server.public import make_app
 from boinc_server.registry import Registry
 from sqlalchemy import insert, select, update
@@ -41,7 +42,8 @@ class Server:
         self.port: int = listener.getsockname()[1]
         self.base = f"http://127.0.0.1:{self.port}/"
         self.registry = Registry(data, self.base, Mailer())
-        config = uvicorn.Config(make_app(self.registry), log_level="error", access_log=False, lifespan="off", server_header=False)
+        options: dict[str, Any] = {"log_level": "error", "access_log": False, "lifespan": "off", "server_header": False}
+        config = uvicorn.Config(make_app(self.registry), http=BoundedProtocol, **options)
         self._server = uvicorn.Server(config)
         self.loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, args=(listener,), name="conformance-server", daemon=True)

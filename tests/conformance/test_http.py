@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import socket
 
 import pytest
-from boinc_server import simulate
+from boinc_server import protocol, simulate
+
+from harness.waiting import Deadline
 
 from .conftest import World
 
@@ -161,3 +164,79 @@ def test_idle_connections_do_not_keep_others_out(world: World, open_connections:
     finally:
         for connection in held:
             connection.close()
+
+
+def closed_by_the_server(connection: socket.socket) -> bytes:
+    """What is still sent until the server closes; a time-out fails the test."""
+    answer = b""
+    try:
+        while piece := connection.recv(65536):
+            answer += piece
+    except ConnectionError:
+        pass
+    return answer
+
+
+@pytest.mark.parametrize("start", [b"", b"GET", b"GET / HTTP/1.1\r\nHost: x\r\n", b"\r\n\r\n"])
+def test_headers_that_never_end_are_given_up(world: World, monkeypatch: pytest.MonkeyPatch, start: bytes) -> None:
+    monkeypatch.setattr(protocol, "HEAD_TIMEOUT", 0.3)
+    with socket.create_connection(("127.0.0.1", world.server.port), timeout=20) as connection:
+        connection.sendall(start)
+        assert b" 400 " in closed_by_the_server(connection)[:20]
+
+
+def test_a_byte_now_and_then_does_not_keep_a_connection_open(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "HEAD_TIMEOUT", 0.5)
+    with socket.create_connection(("127.0.0.1", world.server.port), timeout=0.1) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nX: ")
+        deadline = Deadline.of(20)
+        closed = False
+        while not closed and not deadline.expired:
+            try:
+                connection.sendall(b"y")
+                closed = connection.recv(65536) is not None
+            except TimeoutError:
+                continue
+            except ConnectionError:
+                closed = True
+        assert closed
+
+
+@pytest.mark.parametrize("endless", [b"GET /", b"GET / HTTP/1.1\r\nX: ", b"GET / HTTP/1.1\r\n"])
+def test_endless_headers_are_refused(world: World, endless: bytes) -> None:
+    more = b"X: y\r\n" if endless.endswith(b"\n") else b"x" * 6
+    with socket.create_connection(("127.0.0.1", world.server.port), timeout=20) as connection:
+        with contextlib.suppress(ConnectionError):
+            connection.sendall(endless + more * (10 * protocol.MAX_HEAD // 6))
+        closed_by_the_server(connection)
+    assert world.rpc().values["userid"] == "1"
+
+
+def test_trailers_of_a_chunked_body_are_dropped(world: World) -> None:
+    content = world.host.request()
+    head = f"POST /{world.project.name}_cgi/cgi HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
+    status, _, body = exchange(world, head + b"%x\r\n%s\r\n0\r\n" % (len(content), content) + b"Host: evil\r\n" * 5000 + b"\r\n")
+    assert status == 200
+    assert simulate.read_reply(body).values["userid"] == "1"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n",
+        b"Transfer-Encoding: chunked\r\nContent-Length: 4\r\n",
+        b"Transfer-Encoding: xchunked\r\nContent-Length: 4\r\n",
+        b"Transfer-Encoding: chunked, identity\r\n",
+        b"Content-Length: 4\r\nContent-Length: 4\r\n",
+        b"Content-Length: +4\r\n",
+        b"Content-Length : 4\r\n",
+    ],
+)
+def test_a_request_with_two_lengths_is_refused(world: World, headers: bytes) -> None:
+    """Else what one side takes for a body is a request for the other."""
+    smuggled = f"POST /{world.project.name}/nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n".encode()
+    exchange(world, smuggled, half_close=True)
+    assert len(world.events("http.error")) == 1
+    status, _, _ = exchange(world, b"POST / HTTP/1.1\r\nHost: x\r\n" + headers + b"\r\n0\r\n\r\n" + smuggled, half_close=True)
+    assert status in {0, 400}
+    assert len(world.events("http.error")) == 1

@@ -6,12 +6,17 @@ import re
 from pathlib import Path
 
 import pytest
-from boinc_server import body
+from boinc_server import body, protocol
 from boinc_server.submit import files
 from boinc_server.wire import limits
 
 ROOT = Path(__file__).parents[2]
-PLACES = {"wire": ROOT / "images/server/tests/wire", "conformance": ROOT / "tests/conformance"}
+PLACES = {
+    "wire": ROOT / "images/server/tests/wire",
+    "state": ROOT / "images/server/tests/state",
+    "conformance": ROOT / "tests/conformance",
+    "fuzz": ROOT / "tests/fuzz",
+}
 
 
 def test_every_threat_names_its_test() -> None:
@@ -32,6 +37,8 @@ def test_every_threat_names_its_test() -> None:
 @pytest.mark.parametrize(
     ("what", "limit"),
     [
+        ("request line and headers", protocol.MAX_HEAD),
+        ("time for them", int(protocol.HEAD_TIMEOUT)),
         ("body of a scheduler request", limits.MAX_SCHEDULER_REQUEST),
         ("body of a web form", limits.MAX_FORM),
         ("all files of one job_file.php call", files.MAX_FILES),

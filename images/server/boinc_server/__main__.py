@@ -30,6 +30,7 @@ import uvloop
 from boinc_server import __version__
 from boinc_server.control.app import make_app
 from boinc_server.mail import Mailer
+from boinc_server.protocol import BoundedProtocol
 from boinc_server.public import make_app as make_public_app
 from boinc_server.registry import Registry
 
@@ -92,8 +93,9 @@ async def serve() -> None:
     control = await _bind(os.environ.get("BOINC_CONTROL_HOST", "127.0.0.1"), _port("BOINC_CONTROL_PORT", 8081))
     # A client that sends nothing more is cut off; followers of events stay, keep-alive lines are output.
     common = {"log_level": "warning", "access_log": False, "lifespan": "off", "server_header": False, "timeout_graceful_shutdown": 3}
+    common |= {"http": BoundedProtocol}
     servers = [
-        _Server(uvicorn.Config(make_public_app(registry), timeout_keep_alive=75, h11_max_incomplete_event_size=65536, **common)),  # type: ignore[arg-type]
+        _Server(uvicorn.Config(make_public_app(registry), timeout_keep_alive=75, **common)),  # type: ignore[arg-type]
         _Server(uvicorn.Config(control_app, **common)),  # type: ignore[arg-type]
     ]
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DataError, SQLAlchemyError
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -22,7 +22,7 @@ from starlette.routing import Route
 
 from boinc_server import __version__, appversions, storage, templates, work
 from boinc_server.accounts import AccountError
-from boinc_server.control import handlers, rights
+from boinc_server.control import handlers, openapi, rights
 from boinc_server.control.errors import ControlError
 from boinc_server.registry import BadNameError, NoSuchProjectError, ProjectExistsError, Registry
 
@@ -58,6 +58,10 @@ class BearerToken:
 
 async def _health(_request: Request) -> Response:
     return JSONResponse({"status": "ok", "version": __version__})
+
+
+async def _openapi(_request: Request) -> Response:
+    return JSONResponse(openapi.description())
 
 
 async def _on_control_error(_request: Request, error: Exception) -> Response:
@@ -115,6 +119,7 @@ def make_app(registry: Registry, token: str, sample_apps: Path | None = None) ->
     project = "/projects/{project}"
     routes = [
         Route("/health", _health),
+        Route("/openapi.json", _openapi),
         Route("/projects", api.projects, methods=["GET", "POST"]),
         Route(project, api.project, methods=["GET", "DELETE"]),
         Route(f"{project}/clock", api.clock, methods=["PUT"]),
@@ -163,6 +168,10 @@ def make_app(registry: Registry, token: str, sample_apps: Path | None = None) ->
         ControlError: _on_control_error,
         ValidationError: _on_validation_error,
         HTTPException: _on_http_error,
+        # a number or a text that the database cannot store
+        OverflowError: _on_known_error,
+        UnicodeEncodeError: _on_known_error,
+        DataError: _on_known_error,
         SQLAlchemyError: _on_any_error,
         Exception: _on_any_error,
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from boinc_server.submit import files, outputs
-from boinc_server.submit.access import RpcError, allow, error_reply, parse
+from boinc_server.submit.access import RpcError, allow, error_reply, may_use_files, parse
 from boinc_server.submit.rpcs import COMMANDS
 from boinc_server.wire import limits
 
@@ -23,7 +23,11 @@ async def handle(project: Project, request: Request, name: str) -> None:
     if name.startswith("get_output"):
         await outputs.handle(project, request)
         return
-    form = await files.read_form(request, limits.MAX_FORM)
+
+    def may_be_big(form: files.Form) -> bool:
+        return name == "job_file.php" and may_use_files(project, form.fields.get("request", ""))
+
+    form = await files.read_form(request, limits.MAX_FORM, may_be_big)
     text = form.fields.get("request", "")
     command = ""
     try:

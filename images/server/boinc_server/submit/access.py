@@ -13,6 +13,7 @@ from boinc_server.wire.reply import escape
 
 if TYPE_CHECKING:
     from boinc_server.database import AnyRow, Transaction
+    from boinc_server.project import Project
 
 MAX_DEPTH: Final = 20
 _USER: Final = select(models.user).where(models.user.c.authenticator == bindparam("key"))
@@ -97,6 +98,16 @@ def check_permissions(tx: Transaction, call: etree._Element, app: AnyRow | None 
     elif rights is None or (not rights.submit_all and tx.one(_SUBMIT_APP, user=user.id, app=app.id) is None):
         raise RpcError("no submit access")
     return user
+
+
+def may_use_files(project: Project, text: str) -> bool:
+    """Whether a request comes from somebody who may upload job files."""
+    try:
+        with project.transaction() as tx:
+            check_permissions(tx, parse(text))
+    except RpcError:
+        return False
+    return True
 
 
 def rights_of(tx: Transaction, user_id: int) -> AnyRow | None:

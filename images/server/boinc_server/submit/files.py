@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -10,6 +12,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from sqlalchemy import bindparam, delete, insert, select, update
 
 from boinc_server import models, storage, work
+from boinc_server.body import BODY_TIMEOUT
 from boinc_server.submit.access import RpcError, check_permissions, integer_of, number_of
 from boinc_server.wire.reader import WireError
 
@@ -37,17 +40,35 @@ class Form:
     files: list[tuple[str, bytes]] = field(default_factory=list)
 
 
-async def read_form(request: Request, limit: int) -> Form:
-    """Read a urlencoded or multipart form. Raises WireError."""
+async def read_form(request: Request, limit: int, may_be_big: Callable[[Form], bool]) -> Form:
+    """Read a urlencoded or multipart form.
+
+    Args:
+        limit: bytes that anybody may send.
+        may_be_big: whether the sender of the fields so far may send up to MAX_FILES bytes; asked once, at the limit.
+
+    Raises WireError.
+    """
     content_type, options = parse_options_header(request.headers.get(b"content-type", b""))
     if content_type != b"multipart/form-data":
         return Form(await request.parameters(limit))
     boundary = options.get(b"boundary", b"")
     if not 0 < len(boundary) <= 200:
         raise WireError("multipart form without boundary")
-    body = await request.body.read_all(MAX_FILES)
+    parts = _Parts(boundary)
+    received, bound = 0, limit
     try:
-        return _Parts(boundary).parse(body)
+        async with asyncio.timeout(BODY_TIMEOUT):
+            async for piece in request.body.pieces():
+                received += len(piece)
+                if received > bound == limit and may_be_big(parts.form):
+                    bound = MAX_FILES
+                if received > bound:
+                    raise WireError(f"body of more than {bound} bytes", 413)
+                parts.write(piece)
+        return parts.finish()
+    except TimeoutError:
+        raise WireError(f"body not received within {BODY_TIMEOUT:.0f} s", 408) from None
     except FormParserError:
         raise WireError("malformed multipart form") from None
 
@@ -71,8 +92,10 @@ class _Parts:
         }
         self.parser = MultipartParser(boundary, callbacks)  # type: ignore[arg-type]  # a TypedDict of all callbacks
 
-    def parse(self, body: bytes) -> Form:
-        self.parser.write(body)
+    def write(self, data: bytes) -> None:
+        self.parser.write(data)
+
+    def finish(self) -> Form:
         self.parser.finalize()
         return self.form
 

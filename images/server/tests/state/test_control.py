@@ -140,6 +140,8 @@ def test_many_jobs_at_once(control, project):
         ("GET", "/projects/p/workunits/77", None, 404, None),
         ("GET", "/projects/p/results?colour=red", None, 422, "colour"),
         ("GET", "/projects/p/results?workunit=x", None, 422, "workunit"),
+        ("GET", "/projects/p/results?workunit=99999999999999999999", None, 422, None),
+        ("POST", "/projects/p/messages", {"host": 2**70, "variety": "v", "xml": ""}, 422, None),
         ("GET", "/projects/p/events?since=x", None, 422, "since"),
         ("GET", "/projects/p/tables/sqlite_master", None, 404, None),
         ("PUT", "/projects/p/tree/keys/code_sign_private", {}, 422, "path"),

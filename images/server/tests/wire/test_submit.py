@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from boinc_server import crypt, models, submit
+from boinc_server.wire import limits
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import func, select, update
@@ -416,6 +417,14 @@ def test_numbers_of_names_and_files_must_agree(sue: Submitter) -> None:
 
 
 # --- hostile requests
+
+
+def test_only_those_who_may_upload_files_can_send_big_forms(sue: Submitter) -> None:
+    big = b"x" * (limits.MAX_FORM + 2**20)
+    assert files(sue, "upload_files", "<phys_name>data_a</phys_name>", [big]) == "<upload_files>\n<success/>\n</upload_files>\n"
+    sue.key = "0" * 32
+    assert "body of more than" in files(sue, "upload_files", "<phys_name>data_b</phys_name>", [big])
+
 
 BOMBS = [
     '<!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]><ping>&b;</ping>',
