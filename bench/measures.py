@@ -16,12 +16,14 @@ from bench.vm_measures import vm_measures
 from bench.world import World, resident_megabytes
 from harness.clock import FAST_RATE, Clock
 from harness.errors import HarnessError
-from harness.jobs import JobState
+from harness.jobs import JobState, Outcome
 from harness.versions import NEWEST, ClientVersion
+from harness.waiting import Deadline
 
 ROOT = Path(__file__).resolve().parent.parent
 #: seconds that a whole run of the scenarios may take
 SUITE_WITHIN = 3600.0
+CROWD, JOBS_EACH = 25, 20
 
 
 def _run(command: list[str], within: float, environment: dict[str, str] | None = None) -> tuple[float, str]:
@@ -86,6 +88,23 @@ def submit_to_validated(version: ClientVersion, rate: float) -> Callable[[World]
     return sample
 
 
+def _crowd(world: World) -> float:
+    """Seconds from the submission of 20 jobs for each of 25 attached clients until the last one is validated."""
+    with world.stack(Clock.fast(), NEWEST) as stack:
+        clients = stack.start_clients(CROWD, attach=True)
+        start = time.monotonic()
+        jobs = stack.project.submit_many("uppercase", [f"job {number}".encode() for number in range(CROWD * JOBS_EACH)])
+        for client in clients:
+            client.update(stack.project)
+        for job in jobs:
+            job.wait_for(JobState.VALIDATED, within=Deadline(600.0))
+        taken = time.monotonic() - start
+        results = stack.project.results()
+        if len(results) != len(jobs) or {result.outcome for result in results} != {Outcome.SUCCESS}:
+            raise HarnessError("jobs went wrong", thing=f"{len(results)} results of {len(jobs)} jobs", expected="a success of each")
+        return taken
+
+
 def _suite(workers: int) -> Callable[[World], float]:
     def sample(_world: World) -> float:
         workers_option = ["-n", str(workers)] if workers > 1 else []
@@ -138,6 +157,9 @@ def all_measures(rates: list[float]) -> list[Measure]:
         Measure("server-memory", "resident memory of the project server", "MB", 120.0, _server_memory),
         Measure("client-memory", f"resident memory of a client {NEWEST}", "MB", 40.0, _client_memory),
         Measure("mail-memory", "resident memory of the mail sink", "MB", None, _mail_memory),
+        Measure(
+            "crowd", f"{CROWD} clients {NEWEST} at once: {CROWD * JOBS_EACH} jobs validated", "s", 60.0, _crowd, at_most=1, default=False
+        ),
         Measure("suite-1", "all scenarios, one worker", "s", None, _suite(1), at_most=1, default=False),
         Measure("suite-2", "all scenarios, -n 2", "s", None, _suite(2), at_most=1, default=False),
     ]

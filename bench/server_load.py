@@ -8,6 +8,7 @@ requests beside the honest ones. The load comes from this process, the server is
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import random
 import shutil
@@ -128,6 +129,7 @@ class Tally:
     hostile: int = 0
     crashes: int = 0
     tracebacks: int = 0
+    hostile_over: bool = False
 
     def percentile(self, share: float) -> float:
         """Milliseconds."""
@@ -135,10 +137,25 @@ class Tally:
         return 1000 * ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else 0.0
 
 
-async def volunteer(port: int, hosts: deque[simulate.SimulatedHost], tally: Tally, until: float) -> None:
-    """Take the host that has waited longest, let it report and fetch, put it back."""
+@dataclass(frozen=True)
+class Load:
+    """Who sends how much: see the options of the command."""
+
+    seconds: float
+    connections: int
+    rate: float
+    hostile: int
+    hostile_count: int
+
+
+async def volunteer(port: int, hosts: deque[simulate.SimulatedHost], tally: Tally, until: float, rate: float) -> None:
+    """Take the host that has waited longest, let it report and fetch, put it back; at most `rate` times a second."""
     connection = Connection(port)
-    while time.monotonic() < until and hosts:
+    due = time.monotonic()
+    while time.monotonic() < until and hosts and not tally.hostile_over:
+        if rate:
+            due = max(due + 1 / rate, time.monotonic() - 1)
+            await asyncio.sleep(due - time.monotonic())
         host = hosts.popleft()
         finished = [simulate.Finished(name) for name in host.held]
         body = host.request(1.0, finished)
@@ -168,23 +185,48 @@ def _accept(host: simulate.SimulatedHost, answer: bytes, tally: Tally) -> None:
         tally.tasks += 1
 
 
-async def stranger(port: int, sample: bytes, tally: Tally, until: float) -> None:
-    """Send one mutilated request after another."""
+PIECES = [
+    *(b"<result>", b"</result>", b"<stderr_out>", b"\0", b"\xff\xfe", b"nan", b"-1", b"1e999", b"<!DOCTYPE a>", b"&b;", b"<!--", b"]]>"),
+    *(b"<a>" * 50, b"../../x", b"%2e%2e/", b"' OR 1=1 --", b"\r\nBcc: x@y.z", b"x" * 4096, b"99999999999999999999", b"<hostid>1</hostid>"),
+]
+UPLOAD = (
+    b"<data_server_request>\n<file_upload>\n<file_info>\n<name>x_0_r1_0</name>\n<xml_signature>\n" + b"ab" * 32 + b"\n.\n</xml_signature>\n"
+    b"<max_nbytes>100</max_nbytes>\n</file_info>\n<nbytes>5</nbytes>\n<offset>0</offset>\n<data>\nhello"
+)
+SUBMIT = b"request=<submit_batch><authenticator>0</authenticator><batch><app_name>uppercase</app_name></batch></submit_batch>"
+ACCOUNT = b"email_addr=u1@load.test&passwd_hash=00&user_name=x&cmd=result_file&result_name=old_1_0&hostid=1&resultid=1"
+# A million requests are about what the server reads and decides. Right log-ins are not among them: a password is slow to try, on purpose.
+TARGETS = [
+    *("/p_cgi/cgi", "/p_cgi/cgi", "/p_cgi/cgi", "/p_cgi/file_upload_handler", "/p_cgi/file_upload_handler", "/p/submit_rpc_handler.php"),
+    *("/p/job_file.php", "/p/create_account.php", "/p/am_get_info.php", "/p/get_output.php", "/p/result.php", "/p/results.php", "/p_ops/"),
+    *("/account_manager/rpc.php", "/p/download/1/x", "/p/%2e%2e/x", "/x"),
+]
+
+
+def hostile_request(sample: bytes) -> tuple[str, bytes]:
+    """A path, and a good body for it (`sample` for the scheduler) that was spoilt in some places."""
+    path = random.choice(TARGETS)
+    good = sample if path.endswith("/cgi") else UPLOAD if "upload" in path else SUBMIT if "submit" in path else ACCOUNT
+    body = bytearray(good)
+    for _ in range(random.randint(1, 12)):
+        start = random.randrange(len(body) + 1)
+        body[start : start + random.randint(0, 80)] = random.choice(PIECES)
+    return path, bytes(body[: random.randint(0, len(body))] if random.random() < 0.3 else body)
+
+
+async def stranger(port: int, sample: bytes, tally: Tally, until: float, count: float) -> None:
+    """Send one hostile request after another until the time is over, or `count` were sent by all."""
     connection = Connection(port)
-    pieces = [b"<result>", b"</result>", b"<stderr_out>", b"\0", b"\xff\xfe", b"nan", b"-1", b"1e999", b"<!DOCTYPE a>", b"'", b"<a>" * 50]
-    paths = ["/p_cgi/cgi"] * 4 + ["/p_cgi/file_upload_handler", "/p/lookup_account.php", "/p/submit_rpc_handler.php", "/p/%2e%2e/x", "/x"]
-    while time.monotonic() < until:
-        body = bytearray(sample)
-        for _ in range(random.randint(1, 20)):
-            start = random.randrange(len(body) + 1)
-            body[start : start + random.randint(0, 80)] = random.choice(pieces)
+    while time.monotonic() < until and tally.hostile < count:
+        path, body = hostile_request(sample)
         tally.hostile += 1
         try:
-            status, answer = await connection.post(random.choice(paths), bytes(body[: random.randint(0, len(body))]))
+            status, answer = await connection.post(path, body)
         except ConnectionError:
             tally.crashes += 1
             continue
         tally.tracebacks += b"Traceback" in answer or status >= 500
+    tally.hostile_over = True
 
 
 def _exchange(port: int, head: bytes, length: int, send: Callable[[socket.socket], bool]) -> bytes:
@@ -253,13 +295,16 @@ def start_server(data: Path, base: str, port: int) -> subprocess.Popen[bytes]:
     raise click.ClickException("the server did not come up within 30 s")
 
 
-async def drive(port: int, hosts: deque[simulate.SimulatedHost], seconds: float, connections: int, strangers: int) -> tuple[Tally, float]:
+async def drive(port: int, hosts: deque[simulate.SimulatedHost], options: Load) -> tuple[Tally, float]:
+    """Volunteers and strangers at work."""
     tally = Tally()
     begun = time.monotonic()
-    until = begun + seconds
+    until = math.inf if options.hostile_count else begun + options.seconds
     sample = hosts[0].request(1.0, [simulate.Finished("x_0")])
-    crowd = [stranger(port, sample, tally, until) for _ in range(strangers)]
-    await asyncio.gather(*(volunteer(port, hosts, tally, until) for _ in range(connections)), *crowd)
+    count = options.hostile_count or math.inf
+    crowd = [stranger(port, sample, tally, until, count) for _ in range(options.hostile)]
+    each = options.rate / options.connections
+    await asyncio.gather(*(volunteer(port, hosts, tally, until, each) for _ in range(options.connections)), *crowd)
     return tally, time.monotonic() - begun
 
 
@@ -269,10 +314,13 @@ async def drive(port: int, hosts: deque[simulate.SimulatedHost], seconds: float,
 @click.option("--jobs", default=40_000, show_default=True, help="jobs to hand out")
 @click.option("--seconds", default=20.0, show_default=True)
 @click.option("--connections", default=8, show_default=True)
-@click.option("--hostile", default=0, show_default=True, help="connections that send mutilated requests meanwhile")
+@click.option("--rate", default=0.0, show_default=True, help="honest RPCs a second, for comparing latencies; 0: as many as it takes")
+@click.option("--hostile", default=0, show_default=True, help="connections that send hostile requests meanwhile")
+@click.option("--hostile-count", default=0, show_default=True, help="go on until so many of them were sent, however long that takes")
 @click.option("--upload", default=0, show_default=True, help="also upload so many MiB, cut and resumed")
-def main(hosts: int, stored: int, jobs: int, seconds: float, connections: int, hostile: int, upload: int) -> None:
+def main(hosts: int, stored: int, jobs: int, upload: int, **options: Any) -> None:
     """Measure the project server."""
+    load = Load(**options)
     data = Path(tempfile.mkdtemp(prefix="server-load-"))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = int(listener.getsockname()[1])
@@ -288,10 +336,10 @@ def main(hosts: int, stored: int, jobs: int, seconds: float, connections: int, h
             for n in range(hosts)
         )
         # First contacts make the host records and fetch the first job; they are not what is measured.
-        first, took = asyncio.run(meet(port, crowd, connections))
+        first, took = asyncio.run(meet(port, crowd, load.connections))
         click.echo(f"{hosts} first contacts with work in {took:.0f} s ({hosts / took:.0f}/s), {first.tasks} tasks sent")
         before = cpu_seconds(process.pid)
-        tally, elapsed = asyncio.run(drive(port, crowd, seconds, connections, hostile))
+        tally, elapsed = asyncio.run(drive(port, crowd, load))
         used = cpu_seconds(process.pid) - before
         count = len(tally.latencies)
         resident, largest = memory(process.pid)
@@ -300,8 +348,10 @@ def main(hosts: int, stored: int, jobs: int, seconds: float, connections: int, h
             f"mean {1000 * statistics.fmean(tally.latencies):.1f} ms; {tally.tasks} tasks sent, {tally.reports} reports; "
             f"server {1000 * used / max(1, count + tally.hostile):.2f} ms CPU per request; RSS {resident:.0f} MB, at most {largest:.0f} MB"
         )
-        if hostile:
+        if tally.hostile:
             click.echo(f"{tally.hostile} hostile requests: {tally.crashes} connections lost, {tally.tracebacks} tracebacks or 5xx")
+        if process.poll() is not None:
+            raise click.ClickException(f"the server ended with {process.returncode}")
         if upload:
             _without_certificates(data, base, process)
             process = start_server(data, base, port)

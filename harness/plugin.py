@@ -54,6 +54,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help=f"how fast the stack's clock runs where a scenario does not need real time (default {FAST_RATE:g})",
     )
     group.addoption("--chaos", default="", metavar="SEEDS", help="run random fault schedules of these seeds, too: 7, 1-50, 3,9,20-22")
+    group.addoption("--crowd", default=0, type=int, metavar="CLIENTS", help="run the scenarios of so many clients at once, too: 25")
     group.addoption("--keep", action="store_true", help="leave the containers of every scenario running (remove: harness down)")
     group.addoption("--keep-on-failure", action="store_true", help="leave the containers of failed scenarios running")
     group.addoption("--evidence", default="evidence", metavar="DIR", help="where the evidence of failed scenarios goes (default: evidence)")
@@ -102,6 +103,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             metafunc.parametrize("chaos_seed", parse_seeds(seeds) if seeds else [pytest.param(0, marks=skip)])
         except UsageError as error:
             raise pytest.UsageError(str(error)) from None
+    if "crowd" in metafunc.fixturenames:
+        crowd = metafunc.config.getoption("--crowd")
+        skip = pytest.mark.skip(reason="no crowd was asked for (--crowd CLIENTS)")
+        metafunc.parametrize("crowd", [crowd] if crowd > 0 else [pytest.param(0, marks=skip)])
     if "client_version" not in metafunc.fixturenames:
         return
     chosen = metafunc.config.stash[_versions]
