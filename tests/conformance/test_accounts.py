@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 import pytest
-from boinc_server import accounts, models
+from boinc_server import accounts, crypt, models
 from boinc_server.hosts import weak_authenticator
 
 from .conftest import EMAIL, PASSWORD_HASH, World
@@ -54,7 +54,12 @@ CONFIG: list[tuple[dict[str, Any], str]] = [
     ({"stop_web": True}, "<web_stopped>1</web_stopped>"),
     ({"stop_sched": True}, "<sched_stopped>1</sched_stopped>"),
     ({"disable_account_creation": True}, "<account_creation_disabled/>"),
+    ({"invite_codes": "x"}, "<account_creation_disabled/>"),
     ({"invite_codes": "x"}, "<invite_code_required/>"),
+    ({"account_manager": True}, "<account_manager/>"),
+    ({"min_passwd_length": 9}, "<min_passwd_length>9</min_passwd_length>"),
+    ({}, "<platform_name>x86_64-pc-linux-gnu</platform_name><user_friendly_name>Linux"),
+    ({}, "</platform>\n    </platforms>"),
 ]
 
 
@@ -67,6 +72,7 @@ def test_project_config(world: World, config: dict[str, Any], expected: str) -> 
 
 
 HASH = PASSWORD_HASH
+NEW = {"email_addr": "b@x.y", "passwd_hash": HASH, "user_name": "B"}
 RPCS: list[tuple[str, str, dict[str, str], dict[str, Any], int | None]] = [
     # id, RPC, parameters, configuration, error number (None: success)
     ("lookup", "lookup", {"email_addr": EMAIL, "passwd_hash": HASH}, {}, None),
@@ -89,6 +95,17 @@ RPCS: list[tuple[str, str, dict[str, str], dict[str, Any], int | None]] = [
     ("create, short hash", "create", {"email_addr": "b@x.y", "passwd_hash": "ab", "user_name": "B"}, {}, -1),
     ("create, disabled", "create", {"email_addr": "b@x.y", "passwd_hash": HASH, "user_name": "B"}, {"disable_account_creation": True}, -1),
     ("create, invitation", "create", {"email_addr": "b@x.y", "passwd_hash": HASH, "user_name": "B"}, {"invite_codes": "^q$"}, -1),
+    ("create, not by RPC", "create", NEW, {"disable_account_creation_rpc": True}, -1),
+    ("create, no consent", "create", NEW, {"account_creation_rpc_require_consent": True}, -242),
+    ("create, consent of nobody", "create", {**NEW, "consent_flag": "1"}, {"account_creation_rpc_require_consent": True}, -242),
+    ("create, consent", "create", {**NEW, "consent_flag": "1", "source": "GUI"}, {"account_creation_rpc_require_consent": True}, None),
+    ("create, with a code", "create", {**NEW, "invite_code": "q"}, {"invite_codes": "^q$"}, None),
+    ("create, unknown team", "create", {**NEW, "team_name": "none"}, {}, None),
+    ("create, no address", "create", {"passwd_hash": HASH, "user_name": "B"}, {}, -1),
+    ("create, no password", "create", {"email_addr": "b@x.y", "user_name": "B"}, {}, -1),
+    ("create, no name", "create", {"email_addr": "b@x.y", "passwd_hash": HASH}, {}, -1),
+    ("create, name with blanks around", "create", {**NEW, "user_name": " B"}, {}, -188),
+    ("lookup, LDAP that is not there", "lookup", {"ldap_auth": "1", "ldap_uid": "ann", "passwd": "secret"}, {}, -1),
     ("create, down", "create", {"email_addr": "b@x.y", "passwd_hash": HASH, "user_name": "B"}, {"stop_web": True}, -183),
 ]
 
@@ -103,6 +120,21 @@ def test_account_rpc(world: World, name: str, rpc: str, params: dict[str, str], 
         assert "<success/>" in response.text or re.search("<authenticator>[0-9a-f]{32}</authenticator>", response.text)
     else:
         assert re.match(rf"<error>\s*<error_num>{number}</error_num>\s*<error_msg>[^<]+</error_msg>\s*</error>", response.text)
+
+
+def test_the_key_of_an_account_opens_it_as_a_password_does(world: World) -> None:
+    sent = crypt.md5_text(world.user.authenticator + EMAIL)
+    assert world.user.authenticator in world.get("lookup_account.php", params={"email_addr": EMAIL, "passwd_hash": sent}).text
+
+
+def test_repeating_a_creation_gives_the_same_account(world: World) -> None:
+    first, second = (world.get("create_account.php", params=NEW).text for _ in range(2))
+    assert first == second
+
+
+def test_the_terms_of_use_are_part_of_the_configuration(world: World) -> None:
+    world.project.path("terms_of_use.txt").write_text("Be nice & kind.\n")
+    assert "<terms_of_use>\nBe nice &amp; kind.\n" in world.get("get_project_config.php").text
 
 
 def test_keys_and_ids_are_32_hex_digits(world: World) -> None:

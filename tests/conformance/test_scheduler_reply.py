@@ -102,6 +102,17 @@ TOP_LEVEL: list[tuple[str, Callable[[World], None], str]] = [
     ),
     ("non_cpu_intensive", with_config(non_cpu_intensive=True), r"<non_cpu_intensive/>\n"),
     ("strict_memory_bound", with_config(strict_memory_bound=True), r"<strict_memory_bound/>\n"),
+    ("verify_files_on_app_start", with_config(verify_files_on_app_start=True), r"<verify_files_on_app_start/>\n"),
+    ("send_full_workload", with_config(workload_sim=True), r"<send_full_workload/>\n"),
+    ("send_time_stats_log", with_config(request_time_stats_log=True), r"<send_time_stats_log>1</send_time_stats_log>\n"),
+    ("send_job_log", with_config(send_job_log=9), r"<send_job_log>9</send_job_log>\n"),
+    ("ended", with_config(ended=True), r"<ended>1</ended>\n"),
+    ("rss_feeds", with_file("rss_feeds.xml", "<rss_feeds>\n</rss_feeds>\n"), r"<rss_feeds>\n</rss_feeds>\n"),
+    (
+        "trickle_up_urls",
+        with_config(trickle_up_urls=["http://t.test/?a&b"]),
+        r"<trickle_up_urls>\n<url>http://t\.test/\?a&amp;b</url>\n</trickle_up_urls>\n",
+    ),
     ("symstore", with_config(symstore="http://s.test/"), r"<symstore>http://s\.test/</symstore>\n"),
 ]
 
@@ -132,6 +143,29 @@ def test_a_changed_key_with_its_signature(world: World) -> None:
     world.rpc(1.0)
     world.call(lambda: code_sign.change_key(world.project))
     assert re.search(r"<code_sign_key_signature>\n(?:[0-9a-f]{64}\n){4}\.\n</code_sign_key_signature>\n", world.rpc(1.0).text)
+
+
+def test_the_log_of_time_statistics_is_asked_for_until_it_came(world: World) -> None:
+    world.configure(request_time_stats_log=True)
+    assert "<send_time_stats_log>" in world.rpc().text
+    world.host.extra = "<time_stats_log>\n1700000000 power_on\n</time_stats_log>\n"
+    assert "<send_time_stats_log>" not in world.rpc().text
+    world.host.extra = ""
+    assert "<send_time_stats_log>" not in world.rpc().text
+    assert world.project.path("time_stats_log", "1", "1").read_text() == "1700000000 power_on"
+
+
+def test_a_result_that_timed_out_is_aborted_if_not_started(world: World) -> None:
+    world.add_job()
+    (task,) = world.rpc(1.0).tasks
+    world.set(models.result, server_state=5, outcome=4)
+    assert f"<result_abort_if_not_started>\n    <name>{task.name}</name>\n</result_abort_if_not_started>\n" in world.rpc().text
+
+
+def test_a_project_that_ended_says_so_to_strangers_too(world: World) -> None:
+    world.configure(ended=True)
+    world.host.authenticator = "x"
+    assert "<ended>1</ended>" in world.rpc().text
 
 
 # --- the description of work

@@ -32,6 +32,7 @@ ERR_PROJECT_DOWN: Final = -183
 ERR_BAD_USER_NAME: Final = -188
 ERR_BAD_EMAIL_ADDR: Final = -205
 ERR_BAD_PASSWD: Final = -206
+ERR_ACCT_REQUIRE_CONSENT: Final = -242
 
 MESSAGES: Final = {
     ERR_DB_NOT_FOUND: "Not found",
@@ -239,6 +240,9 @@ async def create_account(project: Project, params: Mapping[str, str]) -> str:
     config = project.config
     if config.disable_account_creation:
         raise AccountError(ERR_GENERIC, "The project is not accepting new accounts.")
+    if config.disable_account_creation_rpc:
+        elsewhere = "Please visit the project web site to create an account, then try again."
+        raise AccountError(ERR_GENERIC, "The project is not accepting new accounts." if config.no_web_account_creation else elsewhere)
     if config.invite_codes and not re.search(config.invite_codes, _required(params, "invite_code")):
         raise AccountError(ERR_GENERIC, "Invalid invitation code")
     email = _required(params, "email_addr").lower()
@@ -248,10 +252,12 @@ async def create_account(project: Project, params: Mapping[str, str]) -> str:
         mail.check_address(email)
     except mail.BadAddressError:
         raise AccountError(ERR_BAD_EMAIL_ADDR) from None
-    if not _HEX32.match(sent):
+    if len(sent.encode("utf-8", "replace")) != 32:
         raise AccountError(ERR_GENERIC, "password hash length not 32")
     with project.transaction() as tx:
         user = find(tx, email)
+    if user is None and config.account_creation_rpc_require_consent and not ("consent_flag" in params and params.get("source")):
+        raise AccountError(ERR_ACCT_REQUIRE_CONSENT, "This project requires your consent to its terms of use: register on its web site.")
     if user is None:
         # The hash takes milliseconds by design: not on the loop that serves everybody.
         user = _insert(project, email, await asyncio.to_thread(stored_hash, sent), name)
@@ -299,6 +305,8 @@ def project_config(project: Project) -> str:
         f"    <web_rpc_url_base>{escape(project.master_url)}</web_rpc_url_base>",
         f"    <server_version>{SERVER_VERSION}</server_version>",
     ]
+    if config.account_manager:
+        lines.append("    <account_manager/>")
     if config.stop_web:
         lines += [f"    <error_num>{ERR_PROJECT_DOWN}</error_num>", "    <web_stopped>1</web_stopped>"]
     else:

@@ -49,9 +49,16 @@ class ProjectConfig(BaseModel):
     stop_daemons: bool = False
     stop_web: bool = False
     maintenance_delay: Seconds = 3600
+    ended: bool = False
+    """The project is over: clients say so, and stop asking for work."""
 
     # Accounts
     disable_account_creation: bool = False
+    disable_account_creation_rpc: bool = False
+    no_web_account_creation: bool = False
+    account_creation_rpc_require_consent: bool = False
+    account_manager: bool = False
+    """The project says that it is an account manager."""
     min_passwd_length: Count = 6
     invite_codes: str = ""
     verify_email: bool = True
@@ -99,6 +106,10 @@ class ProjectConfig(BaseModel):
     keyword_sched: bool = False
     sched_locality: bool = False
     strict_memory_bound: bool = False
+    verify_files_on_app_start: bool = False
+    workload_sim: bool = False
+    """Ask clients for all the work they have (``<send_full_workload/>``); the simulation itself is not there."""
+    request_time_stats_log: bool = False
 
     # Reliability and adaptive replication
     reliable_max_avg_turnaround: Seconds = 0
@@ -146,6 +157,10 @@ class ProjectConfig(BaseModel):
     enable_assignment: bool = False
     enable_assignment_multi: bool = False
     trickle_varieties: list[str] = Field(default_factory=list)
+    trickle_up_urls: list[str] = Field(default_factory=list)
+    """Where else clients shall send trickles; an extra of this server, for what clients do then."""
+    send_job_log: Count = 0
+    """Ask clients for so many lines of their job log; an extra of this server."""
     symstore: str = ""
     admin_email: str = ""
     mail_job_failures: bool = True

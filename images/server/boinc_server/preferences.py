@@ -66,7 +66,7 @@ def processor_type(plan_class: str) -> str:
 
 
 def add_urls(rpc: Rpc) -> None:
-    """gui_urls.xml and project_files.xml of the project, and which resources have no apps here."""
+    """gui_urls.xml, project_files.xml and rss_feeds.xml of the project, and which resources have no apps here."""
     root = str(rpc.project.root)
     if gui_urls := _file(root, "gui_urls.xml"):
         values = {
@@ -80,6 +80,7 @@ def add_urls(rpc: Rpc) -> None:
             gui_urls = gui_urls.replace(macro, value)
         rpc.reply.gui_urls = gui_urls
     rpc.reply.project_files = _file(root, "project_files.xml")
+    rpc.reply.rss_feeds = _file(root, "rss_feeds.xml")
     catalog = rpc.project.catalog
     have = {processor_type(version.plan_class) for app in catalog.apps() for version in catalog.versions_of(app.id)}
     theirs = ["CPU", *(coproc.type for coproc in rpc.request.coprocs if coproc.count > 0 and coproc.type)]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from boinc_server import code_sign, crypt, dispatch, hosts, preferences, reports, trickles
+from boinc_server import code_sign, crypt, dispatch, hosts, preferences, reports, storage, trickles
 from boinc_server.aborts import send_result_aborts
 from boinc_server.rpc import Rpc
 from boinc_server.wire import reply as wire
@@ -46,7 +46,8 @@ def handle_request(project: Project, body: bytes, remote_addr: str = "", request
     config = project.config
     # A master_url in the configuration is where clients shall move to; the pages stay where they are.
     master_url = config.master_url or project.master_url
-    reply = SchedulerReply(project_name=project.long_name, master_url=master_url, nucleus_only=True)
+    reply = SchedulerReply(project_name=project.long_name, master_url=master_url, nucleus_only=True, ended=config.ended)
+    reply.send_full_workload = config.workload_sim
     if config.stop_sched:
         reply.insert_message(MAINTENANCE)
         reply.set_delay(config.maintenance_delay)
@@ -234,11 +235,24 @@ def _extras(rpc: Rpc) -> None:
         reply.set_delay(config.request_delay)
     reply.non_cpu_intensive = config.non_cpu_intensive
     reply.strict_memory_bound = config.strict_memory_bound
+    reply.verify_files_on_app_start = config.verify_files_on_app_start
     reply.symstore = config.symstore
+    reply.trickle_up_urls = list(config.trickle_up_urls)
+    reply.send_job_log = config.send_job_log
+    if config.request_time_stats_log:
+        _time_stats_log(rpc)
     if config.do_file_delete_regex:
         pattern = re.compile(config.do_file_delete_regex)
         reply.delete_file_infos += [info.name for info in rpc.request.file_infos if pattern.fullmatch(info.name)]
     preferences.add_urls(rpc)
+
+
+def _time_stats_log(rpc: Rpc) -> None:
+    """Keep the log that the host sent; ask for it until it is there (sched/time_stats_log.cpp)."""
+    path = rpc.project.path("time_stats_log", str(rpc.host.id % 1000), str(rpc.host.id))
+    if rpc.request.time_stats_log:
+        storage.write_atomically(path, rpc.request.time_stats_log.encode("utf-8", "replace"))
+    rpc.reply.send_time_stats_log = not path.is_file()
 
 
 def _emit(tx: Transaction, request: SchedulerRequest, reply: SchedulerReply, rpc: Rpc | None = None, error: str = "") -> None:

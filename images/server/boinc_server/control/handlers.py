@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from boinc_server.registry import Registry
 
 _TREE_ROOTS: Final = ("apps", "bin", "buda_apps", "templates")
-_TREE_FILES: Final = frozenset({"plan_class_spec.xml", "project.xml", "gui_urls.xml", "rss_feeds.xml"})
+_TREE_FILES: Final = frozenset(
+    f"{name}.xml" for name in ("account_manager", "gui_urls", "plan_class_spec", "project", "project_files", "rss_feeds")
+) | {"terms_of_use.txt"}
 _HIDDEN: Final = frozenset({"passwd_hash", "login_token"})
 DEFAULT_ROWS: Final = 10_000
 MAX_ROWS: Final = 100_000
