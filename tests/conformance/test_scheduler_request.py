@@ -80,6 +80,39 @@ def test_virtualbox_and_docker_are_in_misc(world: World) -> None:
     assert (misc["virtualbox_version"], misc["docker_version"], misc["docker_type"]) == ("7.0", "27", 1)
 
 
+MISC: list[tuple[str, str, Any]] = [
+    ("<p_features>fpu sse4_2</p_features>", "p_features", "fpu sse4_2"),
+    ("<p_vm_extensions_disabled>1</p_vm_extensions_disabled>", "p_vm_extensions_disabled", True),
+    ("<docker_version>27</docker_version>", "docker_version", "27"),
+    ("<docker_type>2</docker_type>", "docker_type", 2),
+    ("<docker_compose_version>2.1</docker_compose_version><docker_compose_type>1</docker_compose_type>", "docker_version", None),
+    ("<mac_address>00:11:22:33:44:55</mac_address>", "mac_address", None),
+    ("<wsl_available>1</wsl_available><wsl><distro><name>d</name></distro></wsl>", "wsl", None),
+    ("<opencl_cpu_prop><platform_vendor>x</platform_vendor></opencl_cpu_prop>", "opencl_cpu_prop", None),
+]
+
+
+@pytest.mark.parametrize(("elements", "key", "value"), MISC)
+def test_what_has_no_column_of_its_own(world: World, elements: str, key: str, value: Any) -> None:
+    """The last of a repeated element counts, as upstream."""
+    world.host.host_extra = elements
+    world.rpc()
+    assert json.loads(world.row(models.host).misc).get(key) == value
+
+
+def test_a_client_that_hides_its_network(world: World) -> None:
+    """suppress_net_info: neither a name nor an address."""
+    body = re.sub(rb"<(domain_name|ip_addr)>[^<]*</[a-z_]+>\n", b"", world.host.request())
+    assert simulate.read_reply(world.post(body).content).values["hostid"] == "1"
+    assert (world.row(models.host).domain_name, world.row(models.host).last_ip_addr) == ("", "")
+
+
+def test_the_brand_is_part_of_what_is_known_of_the_client(world: World) -> None:
+    world.host.extra = "<client_brand>Brand</client_brand>\n"
+    world.rpc()
+    assert world.row(models.host).serialnum.startswith("[BOINC|8.2.15|Brand]")
+
+
 def test_the_host_cpid_is_stored_hashed_with_the_address(world: World) -> None:
     world.rpc()
     expected = hashlib.md5((world.host.cpid + EMAIL).encode(), usedforsecurity=False).hexdigest()
@@ -174,6 +207,68 @@ def test_a_reported_result_is_stored(world: World, attribute: str, value: Any, c
     world.rpc(finished=[finished])
     stored = getattr(world.row(models.result), column)
     assert stored == expected if expected is not None else value in stored
+
+
+REPORTED: list[tuple[str, str, str, Any]] = [
+    ("final_cpu_time", "1.75", "cpu_time", 1.75),
+    ("final_cpu_time", "nan", "cpu_time", 0.0),
+    ("final_cpu_time", "-5", "cpu_time", 0.0),
+    ("final_peak_working_set_size", "12345678", "peak_working_set_size", 12345678.0),
+    ("final_peak_swap_size", "23456789", "peak_swap_size", 23456789.0),
+    ("final_peak_disk_usage", "34567890", "peak_disk_usage", 34567890.0),
+    ("final_peak_disk_usage", "-1", "peak_disk_usage", 0.0),
+    ("version_num", "217", "app_version_num", 217),
+    # of no use to the server, and in nobody's way
+    ("fpops_per_cpu_sec", "1e9", "outcome", 1),
+    ("fpops_cumulative", "1e12", "outcome", 1),
+    ("intops_per_cpu_sec", "1e9", "outcome", 1),
+    ("intops_cumulative", "1e12", "outcome", 1),
+    ("platform", "vax", "outcome", 1),
+    ("plan_class", "mt", "outcome", 1),
+    ("unheard_of", "1", "outcome", 1),
+]
+
+
+@pytest.mark.parametrize(("tag", "text", "column", "value"), REPORTED)
+def test_element_is_stored_with_the_result(world: World, tag: str, text: str, column: str, value: Any) -> None:
+    world.add_job()
+    (task,) = world.rpc(1.0).tasks
+    body = world.host.request(0.0, [world.compute(task)]).decode()
+    start, end = body.index("<result>"), body.index("<stderr_out>")
+    result, count = re.subn(f"<{tag}>[^<]*</{tag}>", f"<{tag}>{text}</{tag}>", body[start:end])
+    result += "" if count else f"<{tag}>{text}</{tag}>\n"
+    world.post((body[:start] + result + body[end:]).encode())
+    assert getattr(world.row(models.result), column) == value
+
+
+ELAPSED: list[tuple[str, float, float, float]] = [
+    # id, CPU time, run time reported, run time stored; the result was sent 100 s ago
+    ("plausible", 10.0, 20.0, 20.0),
+    ("less than the CPU time of one CPU", 10.0, 5.0, 10.0),
+    ("none", 10.0, 0.0, 10.0),
+    ("longer than since it was sent", 10.0, 5000.0, 100.0),
+    ("negative", 10.0, -3.0, 10.0),
+]
+
+
+@pytest.mark.parametrize(("name", "cpu", "reported", "stored"), ELAPSED, ids=[row[0] for row in ELAPSED])
+def test_a_run_time_must_be_possible(world: World, name: str, cpu: float, reported: float, stored: float) -> None:
+    world.add_job()
+    (task,) = world.rpc(1.0).tasks
+    finished = world.compute(task)
+    finished.cpu_time, finished.elapsed_time = cpu, reported
+    world.set(models.result, sent_time=world.row(models.result).sent_time - 100)
+    world.rpc(finished=[finished])
+    assert world.row(models.result).elapsed_time == pytest.approx(stored, abs=30), name
+
+
+def test_one_report_counts_however_often_a_request_has_it(world: World) -> None:
+    world.add_job()
+    (task,) = world.rpc(1.0).tasks
+    finished = world.compute(task)
+    assert world.rpc(finished=[finished, finished, finished]).acks == [task.name] * 3
+    assert len(world.events("result.reported")) == 1
+    assert world.row(models.user).total_credit == world.row(models.result).granted_credit
 
 
 OUTCOMES: list[tuple[int, int, int]] = [

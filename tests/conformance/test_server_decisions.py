@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -156,3 +157,40 @@ def test_preferences_are_sent_when_newer(world: World, name: str, ours: float, t
     world.set(models.user, global_prefs=f"<global_preferences>\n<mod_time>{ours}</mod_time>\n</global_preferences>\n")
     body = world.host.request().replace(b"<mod_time>0.000000</mod_time>", f"<mod_time>{theirs}</mod_time>".encode())
     assert (b"<global_preferences>" in world.post(body).content) == sent, name
+
+
+def two_jobs_of_which_one_is_held(world: World) -> None:
+    world.host.ncpus = 1
+    world.add_job(b"1")
+    world.add_job(b"2")
+    assert world.rpc(1.0).tasks
+
+
+def one_job(**options: Any) -> Callable[[World], None]:
+    return lambda world: [world.add_job(**options)] and None
+
+
+def delayed(world: World) -> None:
+    """The deadline counts only for a host that is busy already."""
+    world.host.delay = 1e6
+    world.add_job(delay_bound=3600)
+
+
+MESSAGES: list[tuple[str, dict[str, Any], Callable[[World], None], str]] = [
+    ("nothing to send", {}, lambda _: None, r"Project has no tasks available"),
+    ("memory", {}, one_job(rsc_memory_bound=1e12), r"needs [\d.]+ MB RAM but only [\d.]+ MB is available for use"),
+    ("disk", {}, one_job(rsc_disk_bound=1e15), r"needs [\d.]+ ?MB more disk space"),
+    ("speed", {}, delayed, r"Tasks won't finish in time"),
+    ("limit in progress", {"max_wus_in_progress": 1}, two_jobs_of_which_one_is_held, r"reached a limit on tasks in progress"),
+    ("quota", {"daily_result_quota": 1}, two_jobs_of_which_one_is_held, r"finished a daily quota of 1 tasks"),
+    ("no new tasks for a stranger's app", {"min_core_client_version": 90000}, one_job(), r"Your BOINC client software is too old"),
+]
+
+
+@pytest.mark.parametrize(("name", "config", "prepare", "message"), MESSAGES, ids=[row[0] for row in MESSAGES])
+def test_why_no_work_is_sent(world: World, name: str, config: dict[str, Any], prepare: Callable[[World], None], message: str) -> None:
+    world.configure(**config)
+    prepare(world)
+    reply = world.rpc(1.0)
+    assert not reply.tasks, name
+    assert re.search(message, " / ".join(text for _, text in reply.messages)), reply.messages

@@ -237,6 +237,8 @@ class SimulatedHost:
     ip_addr: str = "10.1.0.1"
     code_sign_key: str = ""
     multiple_clients: bool = False
+    delay: float = 0.0
+    """Seconds of work that it has already."""
     extra: str = ""
     """Further elements, put at the end of each request."""
     held: list[str] = field(default_factory=list)
@@ -269,7 +271,7 @@ class SimulatedHost:
             f"    <allow_multiple_clients>{int(self.multiple_clients)}</allow_multiple_clients>\n    <sandbox>0</sandbox>\n"
             f"    <dont_send_work>0</dont_send_work>\n    <work_req_seconds>{seconds:f}</work_req_seconds>\n"
             f"    <cpu_req_secs>{seconds:f}</cpu_req_secs>\n    <cpu_req_instances>{instances:f}</cpu_req_instances>\n"
-            f"    <estimated_delay>0.000000</estimated_delay>\n    <client_cap_plan_class>1</client_cap_plan_class>\n"
+            f"    <estimated_delay>{self.delay:f}</estimated_delay>\n    <client_cap_plan_class>1</client_cap_plan_class>\n"
             f"    <platform_name>{self.platforms[0]}</platform_name>\n{alternatives}{key}"
             "    <working_global_preferences>\n<global_preferences>\n   <source_project></source_project>\n"
             "   <mod_time>0.000000</mod_time>\n"
