@@ -167,7 +167,10 @@ def two_jobs_of_which_one_is_held(world: World) -> None:
 
 
 def one_job(**options: Any) -> Callable[[World], None]:
-    return lambda world: [world.add_job(**options)] and None
+    def prepare(world: World) -> None:
+        world.add_job(**options)
+
+    return prepare
 
 
 def delayed(world: World) -> None:
