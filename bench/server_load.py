@@ -2,15 +2,16 @@
 
 Simulated volunteers speak the real scheduler protocol over real sockets: each RPC reports one result and asks
 for the next. Optionally there are a million stored results, uploads of a gigabyte, and a crowd of hostile
-requests beside the honest ones. The load comes from this process, the server is another one.
+requests beside the honest ones. Server, volunteers and strangers are a process each. To load a server from several
+machines see bench/locustfile.py.
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
+import multiprocessing
 import os
-import random
 import shutil
 import signal
 import socket
@@ -21,6 +22,7 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,6 +36,8 @@ from boinc_server import accounts, models, simulate, templates, work  # noqa: E4
 from boinc_server.mail import Mailer  # noqa: E402
 from boinc_server.registry import Registry  # noqa: E402
 from sqlalchemy import insert, select  # noqa: E402
+
+from bench import volunteers  # noqa: E402
 
 WU_TEMPLATE = "<file_info>\n</file_info>\n<workunit>\n<file_ref>\n<open_name>in</open_name>\n</file_ref>\n</workunit>\n"
 RESULT_TEMPLATE = (
@@ -129,7 +133,6 @@ class Tally:
     hostile: int = 0
     crashes: int = 0
     tracebacks: int = 0
-    hostile_over: bool = False
 
     def percentile(self, share: float) -> float:
         """Milliseconds."""
@@ -148,11 +151,13 @@ class Load:
     hostile_count: int
 
 
-async def volunteer(port: int, hosts: deque[simulate.SimulatedHost], tally: Tally, until: float, rate: float) -> None:
-    """Take the host that has waited longest, let it report and fetch, put it back; at most `rate` times a second."""
+async def volunteer(
+    port: int, hosts: deque[simulate.SimulatedHost], tally: Tally, until: float, rate: float, over: Callable[[], bool]
+) -> None:
+    """Take the host that has waited longest, let it report and fetch, put it back; at most `rate` times a second, until `over()`."""
     connection = Connection(port)
     due = time.monotonic()
-    while time.monotonic() < until and hosts and not tally.hostile_over:
+    while time.monotonic() < until and hosts and not over():
         if rate:
             due = max(due + 1 / rate, time.monotonic() - 1)
             await asyncio.sleep(due - time.monotonic())
@@ -169,56 +174,16 @@ async def volunteer(port: int, hosts: deque[simulate.SimulatedHost], tally: Tall
 
 
 def _accept(host: simulate.SimulatedHost, answer: bytes, tally: Tally) -> None:
-    """The few things a load generator needs of a reply; `SimulatedHost.accept` checks all and takes longer."""
-    text = answer.decode()
-    host.seqno += 1
-    if "<hostid>" in text:
-        host.hostid, host.seqno = int(text.split("<hostid>")[1].split("<")[0]), 0
-    if "<code_sign_key>" in text:
-        host.code_sign_key = text.split("<code_sign_key>")[1].split("</code_sign_key>")[0].strip()
-    acked = text.count("<result_ack>")
+    acked, sent = volunteers.accept(host, answer.decode())
     tally.reports += acked
-    if acked:
-        host.held.clear()
-    for block in text.split("<result>\n")[1:]:
-        host.held.append(block.split("<name>")[1].split("<")[0])
-        tally.tasks += 1
-
-
-PIECES = [
-    *(b"<result>", b"</result>", b"<stderr_out>", b"\0", b"\xff\xfe", b"nan", b"-1", b"1e999", b"<!DOCTYPE a>", b"&b;", b"<!--", b"]]>"),
-    *(b"<a>" * 50, b"../../x", b"%2e%2e/", b"' OR 1=1 --", b"\r\nBcc: x@y.z", b"x" * 4096, b"99999999999999999999", b"<hostid>1</hostid>"),
-]
-UPLOAD = (
-    b"<data_server_request>\n<file_upload>\n<file_info>\n<name>x_0_r1_0</name>\n<xml_signature>\n" + b"ab" * 32 + b"\n.\n</xml_signature>\n"
-    b"<max_nbytes>100</max_nbytes>\n</file_info>\n<nbytes>5</nbytes>\n<offset>0</offset>\n<data>\nhello"
-)
-SUBMIT = b"request=<submit_batch><authenticator>0</authenticator><batch><app_name>uppercase</app_name></batch></submit_batch>"
-ACCOUNT = b"email_addr=u1@load.test&passwd_hash=00&user_name=x&cmd=result_file&result_name=old_1_0&hostid=1&resultid=1"
-# A million requests are about what the server reads and decides. Right log-ins are not among them: a password is slow to try, on purpose.
-TARGETS = [
-    *("/p_cgi/cgi", "/p_cgi/cgi", "/p_cgi/cgi", "/p_cgi/file_upload_handler", "/p_cgi/file_upload_handler", "/p/submit_rpc_handler.php"),
-    *("/p/job_file.php", "/p/create_account.php", "/p/am_get_info.php", "/p/get_output.php", "/p/result.php", "/p/results.php", "/p_ops/"),
-    *("/account_manager/rpc.php", "/p/download/1/x", "/p/%2e%2e/x", "/x"),
-]
-
-
-def hostile_request(sample: bytes) -> tuple[str, bytes]:
-    """A path, and a good body for it (`sample` for the scheduler) that was spoilt in some places."""
-    path = random.choice(TARGETS)
-    good = sample if path.endswith("/cgi") else UPLOAD if "upload" in path else SUBMIT if "submit" in path else ACCOUNT
-    body = bytearray(good)
-    for _ in range(random.randint(1, 12)):
-        start = random.randrange(len(body) + 1)
-        body[start : start + random.randint(0, 80)] = random.choice(PIECES)
-    return path, bytes(body[: random.randint(0, len(body))] if random.random() < 0.3 else body)
+    tally.tasks += sent
 
 
 async def stranger(port: int, sample: bytes, tally: Tally, until: float, count: float) -> None:
     """Send one hostile request after another until the time is over, or `count` were sent by all."""
     connection = Connection(port)
     while time.monotonic() < until and tally.hostile < count:
-        path, body = hostile_request(sample)
+        path, body = volunteers.hostile_request(sample)
         tally.hostile += 1
         try:
             status, answer = await connection.post(path, body)
@@ -226,7 +191,19 @@ async def stranger(port: int, sample: bytes, tally: Tally, until: float, count: 
             tally.crashes += 1
             continue
         tally.tracebacks += b"Traceback" in answer or status >= 500
-    tally.hostile_over = True
+
+
+def strangers(port: int, sample: bytes, options: Load) -> Tally:
+    """All of them, in a process of their own: what they cost must not count as the server's slowness to others."""
+    tally = Tally()
+    until = math.inf if options.hostile_count else time.monotonic() + options.seconds
+
+    async def send() -> None:
+        count = options.hostile_count or math.inf
+        await asyncio.gather(*(stranger(port, sample, tally, until, count) for _ in range(options.hostile)))
+
+    asyncio.run(send())
+    return tally
 
 
 def _exchange(port: int, head: bytes, length: int, send: Callable[[socket.socket], bool]) -> bytes:
@@ -298,14 +275,22 @@ def start_server(data: Path, base: str, port: int) -> subprocess.Popen[bytes]:
 async def drive(port: int, hosts: deque[simulate.SimulatedHost], options: Load) -> tuple[Tally, float]:
     """Volunteers and strangers at work."""
     tally = Tally()
+    sample = hosts[0].request(1.0, [simulate.Finished("x_0")])
     begun = time.monotonic()
     until = math.inf if options.hostile_count else begun + options.seconds
-    sample = hosts[0].request(1.0, [simulate.Finished("x_0")])
-    count = options.hostile_count or math.inf
-    crowd = [stranger(port, sample, tally, until, count) for _ in range(options.hostile)]
-    each = options.rate / options.connections
-    await asyncio.gather(*(volunteer(port, hosts, tally, until, each) for _ in range(options.connections)), *crowd)
-    return tally, time.monotonic() - begun
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        crowd = pool.submit(strangers, port, sample, options) if options.hostile else None
+
+        def over() -> bool:
+            return crowd is not None and crowd.done()
+
+        each = options.rate / options.connections
+        await asyncio.gather(*(volunteer(port, hosts, tally, until, each, over) for _ in range(options.connections)))
+        elapsed = time.monotonic() - begun
+        if crowd is not None:
+            sent = crowd.result()
+            tally.hostile, tally.crashes, tally.tracebacks = sent.hostile, sent.crashes, sent.tracebacks
+    return tally, elapsed
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
