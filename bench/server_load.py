@@ -12,6 +12,7 @@ import asyncio
 import math
 import multiprocessing
 import os
+import random
 import shutil
 import signal
 import socket
@@ -156,7 +157,7 @@ async def volunteer(
 ) -> None:
     """Take the host that has waited longest, let it report and fetch, put it back; at most `rate` times a second, until `over()`."""
     connection = Connection(port)
-    due = time.monotonic()
+    due = time.monotonic() - (random.random() / rate if rate else 0)
     while time.monotonic() < until and hosts and not over():
         if rate:
             due = max(due + 1 / rate, time.monotonic() - 1)
