@@ -32,6 +32,12 @@ if TYPE_CHECKING:
     from harness.faults.vbox import FakeCpu
 
 
+def slug(name: str) -> str:
+    """The beginning of a project's name from a test's. It has to begin with a letter, while files may be named after an issue's number."""
+    words = re.sub(r"[^a-z0-9]+", "_", name.rpartition("::")[2].lower()).strip("_")
+    return (words if words[:1].isalpha() else f"s{words}")[:24]
+
+
 class Stack:
     """A world of its own for one scenario. Use as a context manager, or call `close`."""
 
@@ -56,7 +62,7 @@ class Stack:
         self.projects: list[EmbeddedProject] = []
         self.clients: list[Client] = []
         self._project_options = dict(project_options or {})
-        self._slug = re.sub(r"[^a-z0-9]+", "_", name.rpartition("::")[2].lower()).strip("_")[:24] or "stack"
+        self._slug = slug(name)
         self._domains: list[str] = []
         self.proxy: ProxyHandle | None = None
         self._mailbox: Mailbox | None = None
