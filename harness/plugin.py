@@ -19,6 +19,7 @@ from harness.errors import HarnessError, UsageError
 from harness.live import Live
 from harness.report.plugin import EVIDENCE_PROPERTY, write_report
 from harness.versions import NEWEST, ClientVersion, parse_versions
+from harness.waiting import WaitTimeout
 
 if TYPE_CHECKING:
     from harness.history import History
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 pytest_plugins = ("harness.scenario.collect", "harness.invariants.plugin", "harness.report.plugin")
 SERVERS = ("embedded",)
+#: where the issues of the mark `issue` are
+ISSUES = "https://github.com/BOINC/boinc/issues"
 _report = pytest.StashKey[dict[str, pytest.TestReport]]()
 _versions = pytest.StashKey[list[ClientVersion]]()
 
@@ -65,6 +68,12 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "virtual_time(reason): the scenario steers its clock, even with --real-time, and why")
     config.addinivalue_line("markers", "time_rate(rate): how fast the scenario's clock runs, whatever --time-rate says")
     config.addinivalue_line("markers", "project(**options): options of config.xml that the scenario's project is made with")
+    config.addinivalue_line("markers", "issue(*numbers): the issues of BOINC on GitHub that the scenario is about")
+    config.addinivalue_line(
+        "markers",
+        "known_failure(*versions, reason, raises=(AssertionError, WaitTimeout)): it fails so with these client generations "
+        "(none named: all); one that passes is reported",
+    )
     config.addinivalue_line("markers", "client_versions(*versions, reason): the generations that the scenario is about, and why only these")
     config.addinivalue_line("markers", "wrapper_features(*names): what a VM scenario needs of the vboxwrapper under test")
     try:
@@ -126,6 +135,38 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     metafunc.parametrize("client_version", parameters)
 
 
+def version_of(item: pytest.Item) -> ClientVersion:
+    """The client generation that a scenario runs with: its own, or the newest that was chosen."""
+    callspec = getattr(item, "callspec", None)
+    own = callspec.params.get("client_version") if callspec else getattr(item, "version", None)
+    chosen = item.config.stash[_versions]
+    return own if isinstance(own, ClientVersion) else max(chosen, key=list(ClientVersion).index)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        for mark in list(item.iter_markers("known_failure")):
+            item.add_marker(_expected_failure(item, mark))
+
+
+def _expected_failure(item: pytest.Item, mark: pytest.Mark) -> pytest.MarkDecorator:
+    """The strict xfail of a `known_failure`; it says which issue it shows."""
+    unknown = set(mark.kwargs) - {"reason", "raises"}
+    if unknown or not mark.kwargs.get("reason"):
+        raise pytest.UsageError(f'{item.nodeid}: write @pytest.mark.known_failure("8.0", "8.2", reason="..."); got {mark}')
+    try:
+        versions = [ClientVersion.of(text) for text in mark.args]
+    except HarnessError as error:
+        raise pytest.UsageError(f"{item.nodeid}: {error}") from None
+    issues = "".join(f" ({ISSUES}/{number})" for issue in item.iter_markers("issue") for number in issue.args)
+    return pytest.mark.xfail(
+        not versions or version_of(item) in versions,
+        reason=mark.kwargs["reason"] + issues,
+        strict=True,
+        raises=mark.kwargs.get("raises", (AssertionError, WaitTimeout)),
+    )
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, None]:
     outcome = yield
@@ -181,15 +222,12 @@ def stack(rig: Rig, clock: Clock, request: pytest.FixtureRequest) -> Iterator[St
     from harness.stack import Stack  # noqa: PLC0415
 
     folder = _evidence_folder(request)
-    chosen = request.config.stash[_versions]
-    parametrized = "client_version" in request.fixturenames
-    version = request.getfixturevalue("client_version") if parametrized else max(chosen, key=lambda one: list(ClientVersion).index(one))
     mark = request.node.get_closest_marker("project")
     stack = Stack(
         rig,
         request.node.nodeid,
         clock=clock,
-        version=version,
+        version=version_of(request.node),
         evidence_folder=folder,
         project_options=dict(mark.kwargs) if mark else {},
     )

@@ -206,6 +206,8 @@ class Scenario(Model):
     """More about it, for people."""
     issue: str = ""
     """The address of the bug report it belongs to."""
+    versions: list[Version] = Field(default_factory=list)
+    """Run it once with each of these client generations; by default with one, the newest that the run is about."""
     time: Literal["real"] | TimeModel | None = None
     """The clock: `real`, or {rate: 20}; by default fast, as the run says (--time-rate)."""
     project: ProjectModel = Field(default_factory=ProjectModel)

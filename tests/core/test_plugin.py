@@ -71,3 +71,33 @@ def test_real_time_for_all(scenario: pytest.Pytester) -> None:
 def test_the_header_says_what_is_run(scenario: pytest.Pytester) -> None:
     run = scenario.runpytest("--boinc-client-version=8.0", "--co", "-k", "test_each")
     run.stdout.fnmatch_lines([f"boinc-harness: embedded server, clients 8.0, {FAST_RATE:g} x real time"])
+
+
+def test_a_known_failure_is_one_of_the_generations_that_are_named(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.issue(4711)
+        @pytest.mark.known_failure("7.20", "8.0", reason="fixed in 8.2")
+        def test_fixed(client_version):
+            assert client_version.value == "8.2"
+
+        @pytest.mark.known_failure("8.2", reason="was thought to be broken")
+        def test_mended(client_version):
+            pass
+
+        @pytest.mark.known_failure(reason="fails everywhere, but not so")
+        def test_otherwise(client_version):
+            raise OSError
+        """
+    )
+    run = pytester.runpytest("-rxf")
+    run.assert_outcomes(passed=1 + 2, xfailed=2, failed=1 + 3)
+    run.stdout.fnmatch_lines(["*XPASS(strict)*was thought to be broken*", "*fixed in 8.2 (https://github.com/BOINC/boinc/issues/4711)*"])
+
+
+@pytest.mark.parametrize("mark", ['"8.2"', '"8.1", reason="no such client"', 'reason="", issue=1'])
+def test_a_wrong_known_failure_is_refused(pytester: pytest.Pytester, mark: str) -> None:
+    pytester.makepyfile(f"import pytest\n@pytest.mark.known_failure({mark})\ndef test_it(): pass\n")
+    assert pytester.runpytest().ret == pytest.ExitCode.USAGE_ERROR

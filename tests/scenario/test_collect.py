@@ -58,3 +58,9 @@ def test_every_event_that_the_server_tells_is_known() -> None:
     for source in (ROOT / "images" / "server" / "boinc_server").rglob("*.py"):
         emitted |= set(re.findall(r'emit\(\s*"([a-z]+\.[a-z_]+)"', source.read_text(encoding="utf-8")))
     assert emitted <= set(SERVER_KINDS)
+
+
+def test_a_file_may_run_with_several_generations(pytester: pytest.Pytester) -> None:
+    pytester.makefile(".scenario.yaml", story=GOOD + 'versions: ["7.20", "8.2"]\n')
+    result = pytester.runpytest_subprocess("--collect-only", "-q", "-p", "no:cacheprovider")
+    result.stdout.fnmatch_lines(["story.scenario.yaml::story?7.20?", "story.scenario.yaml::story?8.2?"])
