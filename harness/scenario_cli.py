@@ -78,6 +78,33 @@ def reduce(file: Path, budget: int, tries: int, client_version: str | None) -> N
 
 
 @click.command()
+@click.argument("file", type=_PATH)
+@click.option("--times", default=50, show_default=True, type=click.IntRange(2, 10_000))
+@click.option("--client-version", default=None, help="generation of clients that name none: 7.20, 8.0 or 8.2")
+def repeat(file: Path, times: int, client_version: str | None) -> None:
+    """Run a scenario FILE many times, and tell whether it ended in the same way and its events had the same order each time.
+
+    Exit code 1 if not. Compared are the server's events of each job, each client's messages about each task, and what the scenario did.
+    """
+    from harness.rig import Rig  # noqa: PLC0415
+    from harness.scenario.loader import load  # noqa: PLC0415
+    from harness.scenario.replay import repeat as repeated  # noqa: PLC0415
+    from harness.versions import NEWEST, ClientVersion  # noqa: PLC0415
+
+    loaded = load(file)
+    version = ClientVersion.of(client_version) if client_version else NEWEST
+    with Rig(name="repeat") as rig:
+        done = repeated(rig, loaded, times, version=version, say=click.echo)
+    for outcome, count in done.outcomes.most_common():
+        click.echo(f"{count} of {times}: {outcome}")
+    for difference in done.differences:
+        click.echo(difference)
+    if not done.is_steady:
+        raise SystemExit(1)
+    click.echo(f"{times} equal outcomes, {times} equal orders of events")
+
+
+@click.command()
 @click.argument("evidence", type=_PATH)
 def report(evidence: Path) -> None:
     """Make the page of an EVIDENCE folder again."""
@@ -88,4 +115,4 @@ def report(evidence: Path) -> None:
     click.echo(write(evidence))
 
 
-COMMANDS = (check, record, reduce, report)
+COMMANDS = (check, record, reduce, repeat, report)

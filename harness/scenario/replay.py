@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +12,13 @@ from typing import Any
 from harness import invariants
 from harness.clock import Clock
 from harness.errors import EngineUnavailable, HarnessError, UsageError
+from harness.history import History
 from harness.invariants import InvariantViolated
 from harness.invariants.plugin import world_of
 from harness.rig import Rig
 from harness.scenario import dump, runner
 from harness.scenario.loader import LoadedScenario, loads
+from harness.scenario.orders import Difference, Orders, differences, orders
 from harness.scenario.problems import ScenarioFileError
 from harness.scenario.reduce import Reducer
 from harness.scenario.runner import ScenarioFailed
@@ -48,8 +51,10 @@ class Failure:
         return any(self.wrong[what] <= other.wrong[what] for what in self.wrong.keys() & other.wrong.keys())
 
 
-def replay(rig: Rig, loaded: LoadedScenario, *, version: ClientVersion = NEWEST) -> Failure | None:
-    """Run a scenario on a stack of its own; how it failed, or None.
+def replay(
+    rig: Rig, loaded: LoadedScenario, *, version: ClientVersion = NEWEST, keep: Callable[[History], None] = lambda _: None
+) -> Failure | None:
+    """Run a scenario on a stack of its own; how it failed, or None. `keep` is given what happened.
 
     Raises `UsageError` or `EngineUnavailable` when it cannot be run at all.
     """
@@ -65,7 +70,42 @@ def replay(rig: Rig, loaded: LoadedScenario, *, version: ClientVersion = NEWEST)
             raise
         except HarnessError as error:
             return Failure.of(error)
+        finally:
+            keep(stack.history)
     return None
+
+
+@dataclass(frozen=True, slots=True)
+class Repetition:
+    """What came of many runs of one scenario: how each failed (None: it passed), and the order of its events."""
+
+    failures: list[Failure | None]
+    orders: list[Orders]
+
+    @property
+    def outcomes(self) -> Counter[str]:
+        """How often it passed or failed in which way."""
+        return Counter("passed" if one is None else f"{one.kind}: {'; '.join(sorted(one.wrong))}" for one in self.failures)
+
+    @property
+    def differences(self) -> list[Difference]:
+        return differences(self.orders)
+
+    @property
+    def is_steady(self) -> bool:
+        return len(self.outcomes) == 1 and not self.differences
+
+
+def repeat(
+    rig: Rig, loaded: LoadedScenario, times: int, *, version: ClientVersion = NEWEST, say: Callable[[str], None] = lambda _: None
+) -> Repetition:
+    """Run a scenario again and again."""
+    done = Repetition([], [])
+    for number in range(1, times + 1):
+        failure = replay(rig, loaded, version=version, keep=lambda history: done.orders.append(orders(history)))
+        done.failures.append(failure)
+        say(f"run {number}: {'passed' if failure is None else failure.message.splitlines()[0]}")
+    return done
 
 
 def reduce_file(
