@@ -38,6 +38,7 @@ def test_a_download_survives_two_server_errors(stack: Stack, client_version: Cli
     assert len(stack.history.find("http.exchange", endpoint="download", status=503)) == 2
 
 
+@pytest.mark.time_rate(10)  # what is left of a backoff of a minute has to be seen before it is over, on a busy machine, too
 def test_three_failed_downloads_hold_up_the_projects_others(stack: Stack, client_version: ClientVersion) -> None:
     fault = stack.faults.http("download", status=503, name="/in_")
     client = stack.client(attach=True)
