@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -11,14 +13,17 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import httpx
+
 from bench.model import Measure
 from bench.vm_measures import vm_measures
 from bench.world import World, resident_megabytes
+from harness import engine, images, manager
 from harness.clock import FAST_RATE, Clock
 from harness.errors import HarnessError
 from harness.jobs import JobState, Outcome
 from harness.versions import NEWEST, ClientVersion
-from harness.waiting import Deadline
+from harness.waiting import Deadline, wait_until
 
 ROOT = Path(__file__).resolve().parent.parent
 #: seconds that a whole run of the scenarios may take
@@ -123,9 +128,50 @@ def _client_memory(world: World) -> float:
 
 def _mail_memory(world: World) -> float:
     assert world.rig.mail_sink()
-    from harness import engine  # noqa: PLC0415
-
     return resident_megabytes(engine.connect().containers.get(f"{world.rig.name}-mail"))
+
+
+def _up(_world: World) -> float:
+    """Seconds from `harness up` to the first answer of its start page; it is interrupted then, and has to leave in good order."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    clean = {name: value for name, value in os.environ.items() if name not in ("BOINC_HARNESS_RUN", "PYTEST_XDIST_TESTRUNUID")}
+    command = [sys.executable, "-c", "from harness.cli import main; main()", "up", "--port", str(port)]
+    start = time.monotonic()
+    with subprocess.Popen(command, cwd=ROOT, env=clean, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            wait_until(lambda: process.poll() is not None or _answers(port), "the start page", within=120, every=0.02)
+            took = time.monotonic() - start
+            process.send_signal(signal.SIGINT)
+            _, words = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    if process.returncode not in (0, 130):
+        raise HarnessError("harness up failed", thing=" ".join(command[3:]), expected="exit code 0", details=words[-2000:])
+    return took
+
+
+def _answers(port: int) -> bool:
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/", timeout=2.0, trust_env=False).is_success
+    except httpx.TransportError:
+        return False
+
+
+def _gui(world: World) -> float:
+    """Seconds until BOINC Manager is on a screen beside a client that runs."""
+    client = world.attached(NEWEST, FAST_RATE)[2]
+    start = time.monotonic()
+    try:
+        client.open_manager()
+        return time.monotonic() - start
+    finally:
+        client.close_manager()
+
+
+def _gui_image(_world: World) -> float:
+    with engine.guard("looking at the gui image"):
+        return float(engine.connect().images.get(images.ensure(manager.IMAGE, variant=NEWEST.suite)).attrs["Size"]) / 1e6
 
 
 def all_measures(rates: list[float]) -> list[Measure]:
@@ -160,6 +206,9 @@ def all_measures(rates: list[float]) -> list[Measure]:
         Measure(
             "crowd", f"{CROWD} clients {NEWEST} at once: {CROWD * JOBS_EACH} jobs validated", "s", 60.0, _crowd, at_most=1, default=False
         ),
+        Measure("up", "harness up, images present, until the start page answers", "s", 5.0, _up),
+        Measure("gui", "harness gui, image present, until the Manager is drawn", "s", 8.0, _gui),
+        Measure("gui-image", "size of the image with BOINC Manager", "MB", 700.0, _gui_image, at_most=1),
         Measure("suite-1", "all scenarios, one worker", "s", None, _suite(1), at_most=1, default=False),
         Measure("suite-2", "all scenarios, -n 2", "s", None, _suite(2), at_most=1, default=False),
     ]
