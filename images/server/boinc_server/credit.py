@@ -14,6 +14,10 @@ from boinc_server.states import COBBLESTONE_SCALE
 
 CREDIT_HALF_LIFE: Final = 7 * 86400.0
 SECONDS_PER_DAY: Final = 86400.0
+UNKNOWN_FPOPS: Final = 1e9
+"""What stands for a speed nobody knows, and AVG_CPU_FPOPS what is taken for it then."""
+AVG_CPU_FPOPS: Final = 4.3e9
+MAX_GRANTED_CREDIT: Final = 200 * 1000 * 365.0
 
 _COLUMNS: Final = ("id", "total_credit", "expavg_credit", "expavg_time")
 _SELECT: Final = {
@@ -67,10 +71,24 @@ def grant(tx: Transaction, result: Record, amount: float) -> None:
 
 
 def low_average(values: list[float]) -> float:
-    """The mean without the largest value (lib/util.cpp's low_average in meaning): cheaters gain nothing."""
-    if len(values) == 1:
-        return values[0]
-    return (sum(values) - max(values)) / (len(values) - 1) if values else 0.0
+    """A mean in which each value counts by the share that the others have of the sum: large claims gain little (sched/credit.cpp).
+
+    Of two values it is the harmonic mean; 0 of none.
+    """
+    if len(values) < 2:
+        return sum(values)
+    total = sum(values)
+    return sum(value * (total - value) for value in values) / ((len(values) - 1) * total)
+
+
+def _from_runtime(wu: Record, result: Record, limit: float) -> float | None:
+    """Credit by run time and speed; None when it is out of range, and does not count."""
+    flops = AVG_CPU_FPOPS if result.flops_estimate == UNKNOWN_FPOPS else result.flops_estimate
+    count = flops * result.elapsed_time
+    if count > 2 * wu.rsc_fpops_bound:
+        count = wu.rsc_fpops_bound
+    amount = float(count * COBBLESTONE_SCALE)
+    return amount if 0 < amount <= limit else None
 
 
 def amount_for(tx: Transaction, wu: Record, results: list[Record]) -> float:
@@ -82,8 +100,8 @@ def amount_for(tx: Transaction, wu: Record, results: list[Record]) -> float:
         case "from_wu":
             amount = wu.canonical_credit
         case "from_runtime":
-            counts = [min(r.flops_estimate * r.elapsed_time, wu.rsc_fpops_bound) for r in results]
-            amount = low_average([c for c in counts if c > 0]) * COBBLESTONE_SCALE
+            limit = config.max_granted_credit or MAX_GRANTED_CREDIT
+            amount = low_average([c for r in results if (c := _from_runtime(wu, r, limit)) is not None])
         case _:
             amount = wu.rsc_fpops_est * COBBLESTONE_SCALE
     if config.max_granted_credit:
