@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from boinc_server import models, simulate, storage, work
+from boinc_server import models, simulate, storage, templates, work
 from boinc_server.credit import low_average
 from sqlalchemy import select
 
@@ -105,7 +105,7 @@ def test_files_of_a_job_called_nodelete_stay(world: World) -> None:
         name = work.inline_name(b"hello")
         work.stage_file(world.project, name, b"hello")
         with world.project.transaction() as tx:
-            work.create_work(tx, "uppercase", [work.templates.InputFile(name)], work.WorkOptions(), "my_nodelete_job")
+            work.create_work(tx, "uppercase", [templates.InputFile(name)], work.WorkOptions(), "my_nodelete_job")
 
     world.call(create)
     (task,) = world.rpc(1.0).tasks
