@@ -40,3 +40,12 @@ def test_other_seeds_are_refused(text: str) -> None:
 def test_a_seed_out_of_range_is_refused() -> None:
     with pytest.raises(UsageError):
         chaos.schedule(2**32)
+
+
+def test_a_clock_that_was_set_back_by_a_day_is_given_a_day() -> None:
+    skewed = [chaos.schedule(seed) for seed in range(60)]
+    skewed = [one for one in skewed if any(fault.get("seconds") == chaos.DAY for fault in one["faults"])]
+    assert skewed
+    for one in skewed:
+        hours = sum(int(str(step["skip"]).removesuffix("h")) for step in one["steps"] if "skip" in step)
+        assert hours * 3600 > chaos.DAY
