@@ -307,6 +307,9 @@ def _parse_msg(contents: str) -> MsgFromHost:
     return message
 
 
+_MOD_TIME: Final = re.compile(r"<mod_time>\s*(\d{1,15}(?:\.\d*)?)\s*</mod_time>")
+
+
 def parse_global_prefs(contents: str, venue: str = "") -> GlobalPrefs:
     """The preferences in `contents`, with or without the surrounding tag.
 
@@ -320,6 +323,9 @@ def parse_global_prefs(contents: str, venue: str = "") -> GlobalPrefs:
     start, end = own.find("<global_preferences>"), own.rfind("</global_preferences>")
     with contextlib.suppress(WireError):
         fill(prefs, own[start + len("<global_preferences>") : end] if 0 <= start < end else own, _PREFS)
+    if own is not contents and not prefs.mod_time and (made := _MOD_TIME.search(contents)) is not None:
+        # When they were made stands outside of the venues (GLOBAL_PREFS::parse_mod_time).
+        prefs.mod_time = float(made[1])
     return prefs
 
 

@@ -582,6 +582,15 @@ def test_newer_preferences_of_ours_are_sent(ann: Volunteer) -> None:
     assert f"<global_preferences>\n{prefs(1000)}\n</global_preferences>" in ann.rpc().text
 
 
+def test_newer_preferences_with_a_venue_are_sent_to_its_hosts(ann: Volunteer) -> None:
+    ann.rpc()
+    venue = '<venue name="school">\n<disk_max_used_gb>3</disk_max_used_gb>\n</venue>'
+    set_user(ann.project, global_prefs=f"<global_preferences>\n{prefs(1000)}\n{venue}\n</global_preferences>\n")
+    with ann.project.transaction() as tx:
+        tx.execute(update(models.host).values(venue="school"))
+    assert f"<global_preferences>\n{prefs(1000)}\n{venue}\n</global_preferences>" in ann.rpc().text
+
+
 def test_older_preferences_of_ours_are_not_sent(ann: Volunteer) -> None:
     set_user(ann.project, global_prefs=f"<global_preferences>\n{prefs(1000)}\n</global_preferences>\n")
     body = ann.host.request().replace(b"<mod_time>0.000000</mod_time>", b"<mod_time>2000.0</mod_time>")
