@@ -47,6 +47,7 @@ class FakeCpu:
     svm: bool | None = None
     hypervisor: bool | None = None
     cores: int | None = None
+    vendor: str | None = None
 
     def text(self, real: str = "") -> str:
         """A cpuinfo made from this machine's (or another `real` one)."""
@@ -54,6 +55,7 @@ class FakeCpu:
             real or Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace"),
             flags={"vmx": self.vmx, "svm": self.svm, "hypervisor": self.hypervisor},
             cores=self.cores,
+            vendor=self.vendor,
         )
 
     def mount(self, folder: Path | None = None) -> tuple[Path, dict[str, dict[str, str]]]:
@@ -69,8 +71,9 @@ class FakeCpu:
         return path, {str(path): {"bind": "/proc/cpuinfo", "mode": "ro"}}
 
 
-def fake_cpuinfo(real: str, *, flags: dict[str, bool | None], cores: int | None = None) -> str:
-    """A /proc/cpuinfo like `real` with flags shown (True), hidden (False) or left alone (None), and `cores` processors (None: as many).
+def fake_cpuinfo(real: str, *, flags: dict[str, bool | None], cores: int | None = None, vendor: str | None = None) -> str:
+    """A /proc/cpuinfo like `real` with flags shown (True), hidden (False) or left alone (None), and `cores` processors (None: as many)
+    of `vendor` (None: as they are).
 
     Further processors are copies of the first one, with numbers of their own. Raises `UsageError` for a text that is no cpuinfo
     of x86, or fewer than 1 core.
@@ -82,7 +85,8 @@ def fake_cpuinfo(real: str, *, flags: dict[str, bool | None], cores: int | None 
         raise UsageError("a host with no processor", thing=str(cores), expected="at least 1 core")
     count = len(blocks) if cores is None else cores
     chosen = [blocks[number] if number < len(blocks) else blocks[0] for number in range(count)]
-    return "".join(_processor(block, number, count, flags) + "\n\n" for number, block in enumerate(chosen))
+    text = "".join(_processor(block, number, count, flags) + "\n\n" for number, block in enumerate(chosen))
+    return text if vendor is None else re.sub(r"^(vendor_id\s*: ).*$", rf"\g<1>{vendor}", text, flags=re.MULTILINE)
 
 
 def _processor(block: str, number: int, count: int, flags: dict[str, bool | None]) -> str:

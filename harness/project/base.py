@@ -6,6 +6,7 @@ import abc
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from harness.errors import HarnessError
 from harness.history import History
 from harness.jobs import Job, Result
 
@@ -18,6 +19,13 @@ class Account:
     email: str
     password: str
     authenticator: str
+
+
+class NotOffered(HarnessError):
+    """This kind of project server has no way to do what was asked."""
+
+    def __init__(self, project: str, what: str) -> None:
+        super().__init__("this project server cannot do that", thing=f"{what} of {project}", expected="the embedded server")
 
 
 class Project(abc.ABC):
@@ -122,6 +130,29 @@ class Project(abc.ABC):
     @abc.abstractmethod
     def cancel(self, workunit_id: int) -> None:
         """Cancel a workunit."""
+
+    def get_file(self, path: str) -> bytes:
+        """A file of the project's tree (see `put_file`)."""
+        raise NotOffered(self.name, f"reading {path}")
+
+    def edit(self, table: str, row: int | str, **columns: object) -> None:
+        """Change columns of a row, as an administrator does in the database.
+
+        `table` is user, host, app_version (`row` is the id) or app (`row` is the name).
+        """
+        raise NotOffered(self.name, f"changing {', '.join(columns)} of {table} {row}")
+
+    def table(self, name: str, /, **where: object) -> list[Mapping[str, object]]:
+        """The rows of a table (msg_from_host, host_app_version, batch, ...) whose columns have these values, by BOINC's names."""
+        raise NotOffered(self.name, f"reading {name} {where or ''}")
+
+    def send_to_host(self, host: int, xml: str, *, variety: str = "") -> None:
+        """Queue a message for a host (msg_to_host): a `<trickle_down>` element for one of its tasks."""
+        raise NotOffered(self.name, f"a message {variety} of {len(xml)} bytes to host {host}")
+
+    def allow_submission(self, account: Account) -> None:
+        """Let a user submit jobs of every application (the table user_submit)."""
+        raise NotOffered(self.name, f"rights to submit for {account.email}")
 
     @abc.abstractmethod
     def log(self) -> str:

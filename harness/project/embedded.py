@@ -299,6 +299,23 @@ class EmbeddedProject(Project):
     def cancel(self, workunit_id: int) -> None:
         self._control.call("POST", f"{self._path}/workunits/{workunit_id}/cancel", {})
 
+    def get_file(self, path: str) -> bytes:
+        return self._control.get_bytes(f"{self._path}/tree/{path}")
+
+    def edit(self, table: str, row: int | str, **columns: object) -> None:
+        self._control.call("PATCH", f"{self._path}/{table}s/{row}", columns)
+
+    def table(self, name: str, /, **where: object) -> list[Mapping[str, object]]:
+        query = "&".join(f"{column}={value}" for column, value in where.items())
+        rows: list[Mapping[str, object]] = self._control.call("GET", f"{self._path}/tables/{name}?{query}")
+        return rows
+
+    def send_to_host(self, host: int, xml: str, *, variety: str = "") -> None:
+        self._control.call("POST", f"{self._path}/messages", {"host": host, "variety": variety, "xml": xml})
+
+    def allow_submission(self, account: Account) -> None:
+        self._control.call("PUT", f"{self._path}/users/{account.id}/submit", {})
+
     def set_clock(self, clock: Clock) -> None:
         """Give the project another clock; what is due by it happens."""
         self._control.call("PUT", f"{self._path}/clock", {"clock": clock.spec()})

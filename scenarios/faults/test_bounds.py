@@ -2,12 +2,12 @@
 
 import pytest
 
-from harness import JobState
+from harness import JobState, script_app
 from harness.jobs import Outcome
 from harness.stack import Stack
 from harness.versions import ClientVersion
 
-DISK_LIMIT_EXCEEDED, TIME_LIMIT_EXCEEDED = 196, 197
+DISK_LIMIT_EXCEEDED, TIME_LIMIT_EXCEEDED, MEMORY_LIMIT_EXCEEDED = 196, 197, 198
 
 stopped_by_the_client = pytest.mark.invariant_off(
     "task_states", "the client shows a task that it aborts as aborted until its process has ended, then as failed"
@@ -40,6 +40,20 @@ def test_a_task_that_takes_too_much_disk_is_aborted(stack: Stack, client_version
     job.wait_for(JobState.ERROR)
 
     assert job.results()[0].exit_status == DISK_LIMIT_EXCEEDED
+
+
+@stopped_by_the_client
+def test_a_task_that_takes_more_memory_than_the_host_allows_is_aborted(stack: Stack) -> None:
+    script_app.install(stack.project, "greedy", "exec perl -e '$taken = \"x\" x 300_000_000; sleep 100000'")
+    client = stack.client(attach=True)
+    share = 100 * 150e6 / client.rpc().get_host_info().m_nbytes
+    client.set_preferences(ram_max_used_busy_pct=share, ram_max_used_idle_pct=share)
+    job = stack.project.submit("greedy", max_error_results=1, max_total_results=1)
+
+    job.wait_for(JobState.ERROR)
+
+    assert job.results()[0].exit_status == MEMORY_LIMIT_EXCEEDED
+    client.wait_message("client RAM limit")
 
 
 @pytest.mark.project(max_wus_in_progress=2)

@@ -28,6 +28,10 @@ def test_flags_are_shown_hidden_and_left_alone() -> None:
     assert lines(text, "processor") == ["0", "1"]
 
 
+def test_every_core_is_of_the_vendor_asked_for() -> None:
+    assert lines(fake_cpuinfo(REAL, flags={}, cores=3, vendor="GenuineIntel"), "vendor_id") == ["GenuineIntel"] * 3
+
+
 @pytest.mark.parametrize("cores", [1, 2, 5])
 def test_cores_are_as_many_as_asked(cores: int) -> None:
     text = fake_cpuinfo(REAL, flags={}, cores=cores)
