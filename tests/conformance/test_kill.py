@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+import pytest
 from boinc_server import accounts, models, simulate, storage, templates, work
 from boinc_server.mail import Mailer
 from boinc_server.project import Project
@@ -102,9 +103,9 @@ class Ledger:
 
 
 @contextmanager
-def opened(data: Path, base: str) -> Iterator[Registry]:
-    """The server's data while it is not running."""
-    registry = Registry(data, base, Mailer())
+def opened(data: Path, base: str, url: str | None = None) -> Iterator[Registry]:
+    """The server's data while it is not running; `url`: of a database server, None for SQLite."""
+    registry = Registry(data, base, Mailer(), url)
     registry.load()
     try:
         yield registry
@@ -137,7 +138,7 @@ def add_jobs(project: Project, count: int) -> None:
             work.create_work(tx, "uppercase", [templates.InputFile("in_1")], work.WorkOptions(max_error_results=9, max_total_results=9))
 
 
-def start(data: Path, base: str, port: int) -> subprocess.Popen[bytes]:
+def start(data: Path, base: str, port: int, url: str | None = None) -> subprocess.Popen[bytes]:
     environment = os.environ | {
         "BOINC_DATA": str(data),
         "BOINC_URL_BASE": base,
@@ -145,6 +146,7 @@ def start(data: Path, base: str, port: int) -> subprocess.Popen[bytes]:
         "BOINC_CONTROL_PORT": "0",
         "BOINC_CONTROL_TOKEN": "token",
         "PYTHONPATH": str(PACKAGE),
+        "BOINC_DATABASE_URL": url or "",
     }
     log = data / "server.stderr"
     with log.open("ab") as stderr:
@@ -162,19 +164,25 @@ def start(data: Path, base: str, port: int) -> subprocess.Popen[bytes]:
     raise AssertionError("the server did not come up within 60 s")
 
 
+@pytest.mark.timeout(300 + 10 * KILLS)
 def test_nothing_acknowledged_is_lost(tmp_path: Path) -> None:
+    kill_again_and_again(tmp_path, KILLS)
+
+
+def kill_again_and_again(tmp_path: Path, kills: int, url: str | None = None) -> None:
+    """Fails when the server loses what it acknowledged, by kills at random moments."""
     port = free_port()
     base = f"http://127.0.0.1:{port}/"
-    with opened(tmp_path, base) as registry:
+    with opened(tmp_path, base, url) as registry:
         project = registry.create("p", "P", {"dont_delete_files": True, "validator": "trivial"})
         key = prepare(project)
     hosts = [simulate.SimulatedHost(key, name=f"host-{number}", ip_addr=f"10.0.0.{number}") for number in range(HOSTS)]
     ledger = Ledger()
-    for _ in range(KILLS):
-        with opened(tmp_path, base) as registry:
+    for _ in range(kills):
+        with opened(tmp_path, base, url) as registry:
             ledger.check(registry["p"])
             add_jobs(registry["p"], JOBS_AHEAD)
-        process = start(tmp_path, base, port)
+        process = start(tmp_path, base, port, url)
         stop = threading.Event()
         volunteers = [Volunteer(host, base, ledger, stop) for host in hosts]
         try:
@@ -189,7 +197,7 @@ def test_nothing_acknowledged_is_lost(tmp_path: Path) -> None:
         for volunteer in volunteers:
             volunteer.join(30)
             assert not volunteer.failure
-    with opened(tmp_path, base) as registry:
+    with opened(tmp_path, base, url) as registry:
         ledger.check(registry["p"])
     assert ledger.reports
     assert ledger.uploads

@@ -21,10 +21,12 @@ from sqlalchemy.pool import NullPool
 
 from harness import containers, engine, images, labels
 from harness.waiting import wait_until
+from tests.conformance.test_kill import kill_again_and_again
 
 pytestmark = pytest.mark.engine
 ROOT = Path(__file__).parents[2]
 TESTS = ROOT / "images/server/tests"
+KILLS = int(os.environ.get("BOINC_TEST_KILLS", "2"))
 PART = ["state/test_replication.py", "state/test_deadlines.py", "wire/test_submit.py"]
 REFUSED_EARLY = "any_text or any_multipart or bombs or errors or bad_names or big_forms or files_the_server_will_not_read"
 """What never gets as far as the database."""
@@ -83,6 +85,11 @@ def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
         yield f"{address}/boinc"
     finally:
         containers.remove_quietly(name)
+
+
+@pytest.mark.timeout(300 + 10 * KILLS)
+def test_nothing_acknowledged_is_lost_on(database_url: str, tmp_path: Path) -> None:
+    kill_again_and_again(tmp_path, KILLS, database_url)
 
 
 @pytest.mark.timeout(1200)
