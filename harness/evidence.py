@@ -50,7 +50,7 @@ def collect(stack: Stack, folder: Path, *, why: str = "") -> Path:
 
     part("history", lambda: stack.history.write(folder / "history.jsonl"))
     if stack.projects:
-        part("server log", lambda: (folder / "server.log").write_text(stack.server.log(5000), encoding="utf-8"))
+        part("server log", lambda: (folder / "server.log").write_text(stack.rig.project_server.log(5000), encoding="utf-8"))
     for project in stack.projects:
         part(f"log of {project.name}", lambda project=project: _text(folder / f"{project.name}.log", project.log()))  # type: ignore[misc]
         if stack.proxy is not None:
@@ -114,7 +114,7 @@ def _summary(stack: Stack, why: str, missing: list[str]) -> str:
         f"scenario   {stack.name}",
         f"clock      {clock}",
         f"events     {len(stack.history)}",
-        f"server     {stack.rig.server_image or 'not started'}",
+        f"server     {stack.rig.project_server.image or 'not started'}",
         *(f"client     {client.name}: BOINC {client.boinc_version or client.version} ({client.image})" for client in stack.clients),
         f"engine     {engine.capabilities().version}",
         f"host       {platform.platform()}, Python {platform.python_version()}",

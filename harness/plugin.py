@@ -17,7 +17,9 @@ import pytest
 from harness.clock import FAST_RATE, Clock
 from harness.errors import HarnessError, UsageError
 from harness.live import Live
+from harness.project.upstream.imageset import parse_server
 from harness.report.plugin import EVIDENCE_PROPERTY, write_report
+from harness.server_plugin import stands_elsewhere
 from harness.versions import NEWEST, ClientVersion, parse_versions
 from harness.waiting import WaitTimeout
 
@@ -26,8 +28,7 @@ if TYPE_CHECKING:
     from harness.rig import Rig
     from harness.stack import Stack
 
-pytest_plugins = ("harness.scenario.collect", "harness.invariants.plugin", "harness.report.plugin")
-SERVERS = ("embedded",)
+pytest_plugins = ("harness.server_plugin", "harness.scenario.collect", "harness.invariants.plugin", "harness.report.plugin")
 #: where the issues of the mark `issue` are
 ISSUES = "https://github.com/BOINC/boinc/issues"
 _report = pytest.StashKey[dict[str, pytest.TestReport]]()
@@ -43,7 +44,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="client generations to run scenarios with: 7.20, 8.0, 8.2, a comma-separated list, or all (default)",
     )
     group.addoption("--boinc-client", metavar="PATH", help="a BOINC client (the program) to put in the place of Debian's, in all scenarios")
-    group.addoption("--server", default="embedded", metavar="NAME", help=f"project server: {', '.join(SERVERS)}")
+    group.addoption(
+        "--server",
+        default="embedded",
+        metavar="NAME",
+        help="project server: embedded (default), upstream (boinc-server-docker's published images), or upstream:IMAGE-SET "
+        "(PREFIX, PREFIX:TAG, or the makeproject, mysql and apache image separated by commas)",
+    )
     group.addoption(
         "--mail-sink", default="maildev", choices=("maildev", "mailpit"), help="mail sink: maildev (built here) or Mailpit (pulled)"
     )
@@ -81,8 +88,7 @@ def pytest_configure(config: pytest.Config) -> None:
         Clock.fast(config.getoption("--time-rate"))
         _program(config, "--boinc-client")
         _program(config, "--vboxwrapper")
-        if config.getoption("--server") not in SERVERS:
-            raise UsageError("unknown project server", thing=config.getoption("--server"), expected=f"one of: {', '.join(SERVERS)}")
+        parse_server(config.getoption("--server"))
     except HarnessError as error:
         raise pytest.UsageError(str(error)) from None
     # A CI runner ends a job with SIGTERM; as KeyboardInterrupt it unwinds the fixtures, and they remove the containers.
@@ -190,9 +196,14 @@ def rig(request: pytest.FixtureRequest) -> Iterator[Rig]:
     worker = getattr(request.config, "workerinput", {}).get("workerid", "")
     keep = request.config.getoption("--keep") or request.config.getoption("--keep-on-failure")
     rig = Rig(
-        name=worker, keep=keep, mail_sink=request.config.getoption("--mail-sink"), client_program=_program(request.config, "--boinc-client")
+        name=worker,
+        keep=keep,
+        mail_sink=request.config.getoption("--mail-sink"),
+        client_program=_program(request.config, "--boinc-client"),
+        server=request.config.getoption("--server"),
     )
     try:
+        rig.project_server.check()
         yield rig
     finally:
         if not request.config.getoption("--keep") and not rig.kept_stacks:
@@ -212,8 +223,9 @@ def clock(request: pytest.FixtureRequest) -> Clock:
     virtual = request.node.get_closest_marker("virtual_time")
     if request.node.get_closest_marker("real_time") or (request.config.getoption("--real-time") and not virtual):
         return Clock.real()
-    rate = request.node.get_closest_marker("time_rate")
-    return Clock.fast(rate.args[0] if rate else request.config.getoption("--time-rate"))
+    mark = request.node.get_closest_marker("time_rate")
+    rate = mark.args[0] if mark else request.config.getoption("--time-rate")
+    return Clock.fast(min(rate, request.getfixturevalue("rig").project_server.max_rate) if stands_elsewhere(request.config) else rate)
 
 
 @pytest.fixture

@@ -27,6 +27,7 @@ from harness.containers import ContainerSpec, ReadyWhen
 from harness.errors import HarnessError
 from harness.mail import SINKS, Mailpit, MailSink
 from harness.project.embedded import Control
+from harness.project.servers import EMBEDDED, EmbeddedServer, ProjectServer, server_of
 from harness.proxy import CONTROL_PORT as PROXY_CONTROL_PORT
 from harness.proxy import ProxyHandle
 from harness.waiting import Deadline
@@ -105,7 +106,15 @@ class _Wrapped:
 class Rig:
     """The shared part of the stacks of one process. Parts start on first use; `close` removes them all."""
 
-    def __init__(self, *, name: str = "", keep: bool = False, mail_sink: str = "maildev", client_program: Path | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        name: str = "",
+        keep: bool = False,
+        mail_sink: str = "maildev",
+        client_program: Path | None = None,
+        server: str = EMBEDDED,
+    ) -> None:
         self.name = f"boinc-harness-{labels.run_id()}" + (f"-{name}" if name else "")
         self.keep = keep
         #: a BOINC client in the place of the images' own
@@ -122,6 +131,7 @@ class Rig:
         #: one for each part, so that several can start at the same time
         self._part_locks: dict[str, threading.Lock] = {}
         self._mail_kind = SINKS[mail_sink]
+        self.project_server: ProjectServer = server_of(self, server)
         self._networks = False
         self._counter = 0
         self._background = ThreadPoolExecutor(max_workers=4, thread_name_prefix="rig")
@@ -187,8 +197,13 @@ class Rig:
         return container
 
     @property
+    def url_base(self) -> str:
+        """What all URLs of volunteers begin with, whichever server it is."""
+        return f"http://{SERVER_NAME}"
+
+    @property
     def server(self) -> ServerHandle:
-        """The project server, started on first use."""
+        """The embedded project server, started on first use."""
         return self._once("server", self._start_server)
 
     def _start_server(self) -> ServerHandle:
@@ -203,7 +218,7 @@ class Rig:
             environment={
                 "BOINC_CONTROL_HOST": "control",
                 "BOINC_CONTROL_TOKEN": token,
-                "BOINC_URL_BASE": f"http://{SERVER_NAME}",
+                "BOINC_URL_BASE": self.url_base,
                 "BOINC_SMTP_HOST": "mail",
                 "BOINC_SMTP_PORT": str(MAIL_SMTP_PORT),
             },
@@ -245,7 +260,8 @@ class Rig:
         return self._once("proxy", self._start_proxy)
 
     def _start_proxy(self) -> ProxyHandle:
-        self.server  # noqa: B018 - what the proxy is in front of
+        if isinstance(self.project_server, EmbeddedServer):
+            self.server  # noqa: B018 - what the proxy is in front of
         token = secrets.token_urlsafe(24)
         spec = ContainerSpec(
             name=f"{self.name}-proxy",

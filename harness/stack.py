@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness import evidence, virtual_time
+from harness.capabilities import Capability, Unsupported
 from harness.client import Client
 from harness.clock import Clock
 from harness.errors import UsageError
@@ -21,7 +22,6 @@ from harness.history import Event, History
 from harness.jobs import Job, JobState
 from harness.mail import Mailbox
 from harness.project.base import Project
-from harness.project.embedded import EmbeddedProject
 from harness.proxy import ProxyHandle
 from harness.rig import Rig, ServerHandle
 from harness.versions import NEWEST, ClientVersion
@@ -58,8 +58,10 @@ class Stack:
         self.clock = StackClock(clock or Clock.fast())
         self.history = History(self.clock, evidence=evidence_folder)
         self.clock.note = self.history.add
+        if Capability.VIRTUAL_TIME not in rig.project_server.capabilities:
+            self.clock.fixed = Unsupported(Capability.VIRTUAL_TIME, rig.project_server.name)
         self.faults = Faults(self)
-        self.projects: list[EmbeddedProject] = []
+        self.projects: list[Project] = []
         self.clients: list[Client] = []
         self._project_options = dict(project_options or {})
         self._slug = slug(name)
@@ -79,6 +81,7 @@ class Stack:
     @property
     def server(self) -> ServerHandle:
         """The project server's container. It is shared with other scenarios of this process, one after the other."""
+        self.rig.project_server.need(Capability.SERVER_CONTROL)
         return self.rig.server
 
     @property
@@ -89,10 +92,8 @@ class Stack:
     def new_project(self, name: str | None = None, **config: object) -> Project:
         """Make a project; `config` are options of its config.xml."""
         name = name or f"{self._slug}_{self.number}" + (f"_{len(self.projects)}" if self.projects else "")
-        control = self.server.control
-        project = EmbeddedProject(control, name, self.history, self.clock.current, config={**self._project_options, **config})
+        project = self.rig.project_server.new_project(self, name, {**self._project_options, **config})
         self.projects.append(project)
-        self.clock.steer(project)
         self.clock.foresee(lambda: virtual_time.due_on_server(project))
         if self.proxy is not None:
             self.proxy.watch(project.name, self.history)
@@ -101,7 +102,7 @@ class Stack:
 
     def page(self, project: Project) -> str:
         """The project's web page, by an address that this host can open (the volunteers' own is `project.master_url`)."""
-        return f"{self.server.public_url()}/{project.name}/"
+        return f"{self.rig.project_server.public_url(project)}/{project.name}/"
 
     def client(
         self,
@@ -167,6 +168,7 @@ class Stack:
         Clients that run already get behind it when they have ended what they are saying just now.
         """
         if self.proxy is None:
+            self.rig.project_server.need(Capability.HTTP_FAULTS)
             proxy = self.rig.proxy
             for project in self.projects:
                 proxy.watch(project.name, self.history)
@@ -207,6 +209,7 @@ class Stack:
     def mail(self) -> Mailbox:
         """The mails to people of this stack's projects."""
         if self._mailbox is None:
+            self.rig.project_server.need(Capability.MAIL)
             self._mailbox = Mailbox(self.rig.mail_sink(), self.history, self._domains)
         return self._mailbox
 
@@ -225,4 +228,4 @@ class Stack:
     def properties(self) -> list[tuple[str, str]]:
         """Versions and images, for a test report."""
         found = [(f"client-{client.name}", f"{client.boinc_version or client.version} ({client.image})") for client in self.clients]
-        return [("server", self.rig.server_image), *found] if self.projects else found
+        return [("server", self.rig.project_server.image), *found] if self.projects else found

@@ -56,7 +56,7 @@ def switched_off(item: pytest.Item) -> Mapping[str, str]:
 def world_of(stack: Stack, *, liveness: bool = False) -> World:
     """A stack at its end. A server that the scenario left dead is not asked."""
     stack.faults.heal()
-    alive = bool(stack.projects) and stack.server.healthy()
+    alive = bool(stack.projects) and stack.rig.project_server.healthy()
     return World(
         events=list(stack.history),
         projects=list(stack.projects) if alive else [],

@@ -314,7 +314,7 @@ def _no_mail(world: ScenarioWorld, wanted: expected.NoMailExpectation) -> Iterat
 
 def _log(world: ScenarioWorld, wanted: expected.LogExpectation) -> Iterator[Claim]:
     def look() -> tuple[bool, str]:
-        log = world.stack.server.log(5000) if wanted.log == "server" else world.project.log()
+        log = world.stack.rig.project_server.log(5000) if wanted.log == "server" else world.project.log()
         return wanted.contains in log, f"its end: {_short(log[-300:])}"
 
     yield Claim(f"the {wanted.log} log contains {wanted.contains!r}", look)
