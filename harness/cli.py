@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 import click
 
 from harness import manager_cli, scenario_cli
+from harness.conformance.command import conformance
 from harness.errors import HarnessError, UsageError
 from harness.versions import NEWEST, ClientVersion
 
@@ -27,7 +28,7 @@ def cli() -> None:
     """A BOINC world in containers: look at it, run scenarios in it, clean up after it."""
 
 
-for _command in (*scenario_cli.COMMANDS, manager_cli.gui):
+for _command in (*scenario_cli.COMMANDS, manager_cli.gui, conformance):
     cli.add_command(_command)
 
 

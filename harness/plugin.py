@@ -28,7 +28,13 @@ if TYPE_CHECKING:
     from harness.rig import Rig
     from harness.stack import Stack
 
-pytest_plugins = ("harness.server_plugin", "harness.scenario.collect", "harness.invariants.plugin", "harness.report.plugin")
+pytest_plugins = (
+    "harness.conformance.plugin",
+    "harness.server_plugin",
+    "harness.scenario.collect",
+    "harness.invariants.plugin",
+    "harness.report.plugin",
+)
 #: where the issues of the mark `issue` are
 ISSUES = "https://github.com/BOINC/boinc/issues"
 _report = pytest.StashKey[dict[str, pytest.TestReport]]()

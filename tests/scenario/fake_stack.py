@@ -94,15 +94,18 @@ class FakeFaults:
         return Fault(cast(Stack, self._stack), "partition", client.name, lambda: None, {})
 
 
-class FakeRig:
-    def networks(self) -> None: ...
-
-
 class FakeServer:
     def log(self, lines: int) -> str:
         return "server log\n"
 
     def restart(self) -> None: ...
+
+
+class FakeRig:
+    def __init__(self) -> None:
+        self.project_server = FakeServer()
+
+    def networks(self) -> None: ...
 
 
 class FakeStack:
@@ -113,7 +116,7 @@ class FakeStack:
         self.project = FakeProject(self.history, **project)
         self.faults = FakeFaults(self)
         self.rig = FakeRig()
-        self.server = FakeServer()
+        self.server = self.rig.project_server
 
     def new_project(self, _name: str | None, **config: object) -> FakeProject:
         self.project.options.append(config)
