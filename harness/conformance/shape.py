@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from harness.history import Event
 from harness.jobs import Outcome
@@ -53,7 +54,7 @@ class Shape:
         return cls(jobs, {str(key): str(value) for key, value in answers.items()} if isinstance(answers, Mapping) else {})
 
 
-def _list(value: object) -> list[dict[str, list[str] | str | float]] | list[object]:
+def _list(value: object) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
