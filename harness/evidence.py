@@ -4,6 +4,7 @@ history.jsonl       every event, one JSON object a line
 summary.txt         what failed, the versions, the command that runs it again
 server.log          the end of the server's log; PROJECT.log and PROJECT.json: each project's own log, results and workunits
 PROJECT.har         every HTTP exchange, where the recording proxy took part
+PROJECT.rpcs/       scheduler requests and replies, where the server keeps them (the upstream one)
 CLIENT/             log (the client's standard output), files of its data directory (state, requests, replies, slots)
 CLIENT/vm/NAME/     of each virtual machine: VBox.log, guest.log, screenshot.png, showvminfo.txt
 """
@@ -55,6 +56,7 @@ def collect(stack: Stack, folder: Path, *, why: str = "") -> Path:
         part(f"log of {project.name}", lambda project=project: _text(folder / f"{project.name}.log", project.log()))  # type: ignore[misc]
         if stack.proxy is not None:
             part(f"HTTP of {project.name}", lambda project=project: _har(stack, project, folder))  # type: ignore[misc]
+        part(f"exchanges of {project.name}", lambda project=project: _exchanges(project, folder / f"{project.name}.rpcs"))  # type: ignore[misc]
         part(f"state of {project.name}", lambda project=project: _text(folder / f"{project.name}.json", _state(project)))  # type: ignore[misc]
     for client in stack.clients:
         if client.has_virtualbox:
@@ -67,6 +69,12 @@ def collect(stack: Stack, folder: Path, *, why: str = "") -> Path:
 def _har(stack: Stack, project: Project, folder: Path) -> None:
     if stack.proxy is not None:
         (folder / f"{project.name}.har").write_bytes(stack.proxy.har(project.name))
+
+
+def _exchanges(project: Project, folder: Path) -> None:
+    for name, content in project.exchanges().items():
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / PurePosixPath(name).name).write_bytes(content[:MAX_FILE])
 
 
 def _text(path: Path, text: str) -> None:

@@ -158,6 +158,10 @@ class Project(abc.ABC):
     def log(self) -> str:
         """The project's log."""
 
+    def exchanges(self) -> Mapping[str, bytes]:
+        """The scheduler requests and replies that the server itself keeps, for the evidence: file name -> content. Many keep none."""
+        return {}
+
     @abc.abstractmethod
     def delete(self) -> None:
         """Remove the project and all it holds."""

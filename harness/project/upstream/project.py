@@ -28,6 +28,8 @@ from harness.project.upstream.database import JournalFollower, install_journal
 from harness.project.upstream.trio import Trio
 
 PASSWORD: Final = "correct horse"
+#: the administrator's number in the published images, before there is anything that could be asked for it
+ADMIN: Final = 1000
 #: seconds for one web RPC
 TIMEOUT: Final = 30.0
 #: bytes of a job's inputs up to which the history holds them
@@ -78,8 +80,9 @@ class UpstreamProject(Project):
         trio.start(url_base)
         self._database = trio.database
         install_journal(self._database)
-        text = self._read("config.xml")
-        self._write("config.xml", setup.with_options(setup.paced(text), {**setup.OPTIONS, **_elements(config)}))
+        self._make_folder(setup.RPCS)
+        options = {"debug_req_reply_dir": trio.path(setup.RPCS), **setup.OPTIONS, **_elements(config)}
+        self._write("config.xml", setup.with_options(setup.paced(self._read("config.xml")), options))
         trio.run()
         self._uid = int(trio.tool("id -u").strip())
         self._triggers(config)
@@ -94,7 +97,17 @@ class UpstreamProject(Project):
 
     def _write(self, path: str, text: str) -> None:
         """Overwrite a file that is there; its owner stays."""
-        containers.write_file(self.trio.apache, self.trio.path(path), text.encode(), owner=1000, mode=0o664)
+        containers.write_file(self.trio.apache, self.trio.path(path), text.encode(), owner=ADMIN, mode=0o664)
+
+    def _make_folder(self, name: str) -> None:
+        """A folder that the web server's user may write into, while the container does not run yet."""
+        stream = io.BytesIO()
+        with tarfile.open(fileobj=stream, mode="w") as archive:
+            folder = tarfile.TarInfo(name)
+            folder.type, folder.mode, folder.uid, folder.gid = tarfile.DIRTYPE, 0o2777, ADMIN, ADMIN
+            archive.addfile(folder)
+        with engine.guard(f"making {name} of {self.name}"):
+            self.trio.apache.put_archive(self.trio.layout.root, stream.getvalue())
 
     def _put(self, files: Mapping[str, tuple[bytes, bool]]) -> None:
         """Write files (path below the project's folder -> content, executable) as the administrator's, with their folders."""
@@ -361,6 +374,18 @@ class UpstreamProject(Project):
 
     def log(self) -> str:
         return self.trio.tool('for file in log_*/*.log log_*/*.out; do test ! -f $file || { echo "=== $file"; tail -n 2000 $file; }; done')
+
+    def exchanges(self) -> Mapping[str, bytes]:
+        with engine.guard(f"reading the scheduler's exchanges of {self.name}"):
+            stream, _ = self.trio.apache.get_archive(self.trio.path(setup.RPCS))
+            data = b"".join(stream)
+        found: dict[str, bytes] = {}
+        with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+            for member in archive:
+                source = archive.extractfile(member) if member.isfile() else None
+                if source is not None:
+                    found[PurePosixPath(member.name).name] = source.read()
+        return found
 
     def delete(self) -> None:
         self._follower.stop()

@@ -32,6 +32,8 @@ OPTIONS: Final[Mapping[str, object]] = {
 }
 #: seconds that a daemon sleeps when it found nothing to do; it takes whole ones
 PACE: Final = 1
+#: the folder where the scheduler keeps requests and replies (debug_req_reply_dir), for the evidence
+RPCS: Final = "harness_rpcs"
 #: options that are files of that name in the project's folder
 TRIGGERS: Final = {"stop_sched": "stop_sched", "stop_upload": "stop_upload", "stop_daemons": "stop_daemons", "stop_web": "stop_web"}
 #: options of config.xml (sched/sched_config.cpp, html/inc) that can be set on an upstream project; others are the embedded server's own
