@@ -13,7 +13,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from harness.cli import cli
-from harness.plugin import SERVERS
+from harness.project.servers import EMBEDDED
 from harness.versions import ClientVersion
 
 ROOT = Path(__file__).parents[2]
@@ -99,7 +99,8 @@ def test_its_commands_exist(workflow: Path, pytest_help: str) -> None:
             assert f"{option}" in pytest_help, option
 
 
-def test_the_night_has_every_client_and_every_server() -> None:
+def test_the_night_has_every_client() -> None:
     matrix = YAML(typ="safe").load(ROOT / ".github" / "workflows" / "nightly.yml")["jobs"]["scenarios"]["strategy"]["matrix"]
     assert matrix["client"] == [version.value for version in ClientVersion]
-    assert matrix["server"] == list(SERVERS)
+    # the upstream server joins when its published images have been seen to go through the scenarios
+    assert matrix["server"] == [EMBEDDED]
