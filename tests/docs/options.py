@@ -12,6 +12,7 @@ import pytest
 from bench.__main__ import main as bench
 from harness import plugin
 from harness.cli import cli
+from harness.conformance import plugin as conformance_plugin
 from harness.invariants import plugin as invariants_plugin
 from harness.report import plugin as report_plugin
 
@@ -56,7 +57,7 @@ class _Recorder:
 def pytest_options() -> list[tuple[str, str, str]]:
     """(name, value, help) of each option of pytest that is the harness's own."""
     recorder = _Recorder()
-    for one in (plugin, report_plugin, invariants_plugin):
+    for one in (plugin, report_plugin, invariants_plugin, conformance_plugin):
         add = getattr(one, "pytest_addoption", None)
         if add is not None:
             add(cast(pytest.Parser, recorder))
