@@ -65,6 +65,21 @@ def up(clients: int, vms: int, client_version: str, detach: bool, port: int) -> 
 
 
 @cli.command()
+@click.argument("stack", required=False)
+@click.option("--port", default=0, type=click.IntRange(0, 65535), help="port of the page on this host (default: any free one)")
+def page(stack: str | None, port: int) -> None:
+    """Serve the start page of a stack that is up already.
+
+    STACK is its run as `harness top` shows it, or "compose" for that of compose.test.yml; it can be left out where there is one only.
+    The stack is left as it is.
+    """
+    from harness.up import serve_page  # noqa: PLC0415
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    serve_page(stack, port=port, say=click.echo)
+
+
+@cli.command()
 def down() -> None:
     """Remove what `harness up --detach` and `--keep` left running."""
     from harness import sweep  # noqa: PLC0415

@@ -6,17 +6,35 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from typing import cast
 
 from harness import running
 from harness.clock import Clock
 from harness.errors import UsageError
 from harness.rig import Rig
 from harness.stack import Stack
-from harness.startpage import Site
+from harness.startpage import Site, adopted
 from harness.startpage.actions import submit_vm
 from harness.startpage.site import check_port
 from harness.vbox_app import VmApp
 from harness.versions import NEWEST, ClientVersion
+
+
+def serve_page(run: str | None, *, port: int, say: Callable[[str], None]) -> None:
+    """Serve the start page of a stack that is up, until interrupted; the stack goes on afterwards."""
+    check_port(port)
+    with ExitStack() as cleanup:
+        found = adopted.choose(run)
+        stack = adopted.AdoptedStack(found)
+        cleanup.callback(stack.close)
+        site = Site(cast("Stack", stack), stack.project, stack.account(), port=port)
+        site.start()
+        cleanup.callback(site.stop)
+        say(f"start page  {site.url}  of the stack {found.run}\n\nCtrl-C ends the page; the stack goes on.")
+        try:
+            threading.Event().wait()
+        except KeyboardInterrupt:
+            say("the page has ended")
 
 
 def bring_up(*, clients: int, vms: int = 0, version: ClientVersion, detach: bool, port: int, say: Callable[[str], None]) -> None:

@@ -166,15 +166,19 @@ class EventFollower(threading.Thread):
 class EmbeddedProject(Project):
     """A project on the embedded server."""
 
-    def __init__(self, control: Control, name: str, history: History, clock: Clock, *, config: Mapping[str, object]) -> None:
+    def __init__(self, control: Control, name: str, history: History, clock: Clock | None, *, config: Mapping[str, object]) -> None:
+        """Make a project; without a clock it is one that is there already."""
         self.name = name
         self.history = history
         self._control = control
         self._account: Account | None = None
         self._apps: set[str] = set()
-        made = control.call("POST", "/projects", {"name": name, "clock": clock.spec(), "config": dict(config)})
-        self.master_url = str(made["master_url"])
         self._path = f"/projects/{name}"
+        if clock is None:
+            made = next(one for one in control.call("GET", "/projects") if one["name"] == name)
+        else:
+            made = control.call("POST", "/projects", {"name": name, "clock": clock.spec(), "config": dict(config)})
+        self.master_url = str(made["master_url"])
         if config:
             history.add("scenario.configured", "scenario", project=name, options=dict(config))
         self._follower = EventFollower(control, name, history)
@@ -182,6 +186,15 @@ class EmbeddedProject(Project):
 
     def __repr__(self) -> str:
         return f"<Project {self.name}>"
+
+    @classmethod
+    def existing(cls, control: Control, name: str, history: History) -> EmbeddedProject:
+        """A project that somebody else has made; its events so far and those to come go into `history`."""
+        return cls(control, name, history, None, config={})
+
+    def stop_following(self) -> None:
+        """Take no more events into the history; the project stays."""
+        self._follower.stop()
 
     def account(self) -> Account:
         if self._account is None:
