@@ -88,7 +88,7 @@ class Screen:
         wait_until(
             connected,
             "noVNC connected",
-            within=SOON,
+            within=3 * SOON,
             last_state=lambda: f"{state('class')}; failed: {failed[-3:]}; see {self.picture('not-connected')}",
         )
         # its own bar and its words of welcome go by themselves

@@ -6,9 +6,11 @@ from typing import Any
 import pytest
 
 from harness import JobState
+from harness.faults.vbox import VMX_DISABLED
 from harness.guirpc import ActiveTaskState
 from harness.guirpc import Result as Task
 from harness.stack import Stack
+from harness.vbox_app import VmApp
 from harness.waiting import wait_until
 from scenarios.gui.screen import CHOSEN, INK, SOON, Box, Screen
 
@@ -87,6 +89,34 @@ def test_a_new_volunteer_joins_through_the_wizard_and_suspends_a_task(stack: Sta
     wait_until(lambda: executes(client.task(name)), "the task running again", within=SOON)
     assert not client.task(name).suspended_via_gui
     screen.picture("resumed")
+
+
+def notices(main: Box) -> Box:
+    """The tab with the notices."""
+    return main.part(20, 42, 90, 22)
+
+
+def below_the_tabs(main: Box) -> Box:
+    return main.part(10, 80, 1160, 500)
+
+
+@pytest.mark.real_time("a person looks at it")
+def test_a_host_without_vt_x_says_so_in_the_managers_notices(stack: Stack, tab: Any, pictures: Path) -> None:
+    client = stack.client(vbox=True, attach=True)
+    stack.faults.vbox(client, "startvm", error=VMX_DISABLED)
+    VmApp.install(stack.project).submit("true")
+    client.update(stack.project)
+    client.wait_message("is switched off on this computer", within=60)
+
+    screen = Screen(tab, client, pictures)
+    main = screen.wait_windows(1)[0]
+    screen.wait_colour(first_row(main), INK, 100, "the task in the list")
+    screen.picture("task-postponed")
+    wait_until(lambda: "is switched off on this computer" in str(client.rpc().get_notices(0)), "the notice", within=SOON)
+    screen.click(notices(main))
+    screen.wait_colour(notices(main).part(0, 20, 100, 12), CHOSEN, 80, "the line below the tab that is open")
+    screen.wait_colour(below_the_tabs(main), INK, 800, "the words of a notice")
+    screen.picture("notice")
 
 
 def executes(task: Task) -> bool:

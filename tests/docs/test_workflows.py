@@ -60,7 +60,8 @@ def lint(files: list[Path], cache: Path) -> list[str]:
 
 @pytest.fixture
 def cache(pytestconfig: pytest.Config, tmp_path: Path) -> Path:
-    return Path(pytestconfig.cache.mkdir("actionlint")) if pytestconfig.cache is not None else tmp_path
+    kept = getattr(pytestconfig, "cache", None)  # not there with -p no:cacheprovider
+    return tmp_path if kept is None else Path(kept.mkdir("actionlint"))
 
 
 @pytest.fixture(scope="module")
