@@ -23,12 +23,12 @@ _VARIES = re.compile(r"_r\d+_|\d\d:\d\d:\d\d|\d+(\.\d+)? (sec|bytes)|\d+ complet
 
 def orders(events: Iterable[Event]) -> Orders:
     """The lanes of a history."""
+    events = list(events)
     lanes: dict[str, list[str]] = {}
-    jobs: dict[object, tuple[str, str]] = {}
+    submitted = [event for event in events if event.kind == "scenario.submitted"]  # the server may tell of a job before it is noted here
+    jobs = {event.get("workunit"): (f"job {number}", str(event.get("name"))) for number, event in enumerate(submitted, 1)}
     for event in events:
-        if event.kind == "scenario.submitted":
-            jobs[event.get("workunit")] = (f"job {len(jobs) + 1}", str(event.get("name")))
-        elif event.source == "server" and event.kind.startswith(_OF_JOBS) and event.get("workunit") in jobs:
+        if event.source == "server" and event.kind.startswith(_OF_JOBS) and event.get("workunit") in jobs:
             lanes.setdefault(jobs[event.get("workunit")][0], []).append(_fact(event, "outcome", "late"))
         elif event.kind.startswith(_OF_SCENARIO):
             lanes.setdefault("scenario", []).append(_fact(event, "step", "name", "target", "text"))

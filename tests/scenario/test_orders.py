@@ -40,6 +40,11 @@ def test_lanes_may_fall_between_each_other() -> None:
     assert not differences([orders(events), orders(mixed)])
 
 
+def test_the_server_may_tell_of_a_job_before_its_submission_is_noted() -> None:
+    events = run("a")
+    assert not differences([orders(events), orders([events[1], events[0], *events[2:]])])
+
+
 def test_a_lane_that_is_missing_is_a_difference() -> None:
     events = run("a")
     assert [one.lane for one in differences([orders(events), orders(events[:2])])] == ["job 1 on host1"]
