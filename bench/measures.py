@@ -15,6 +15,7 @@ from pathlib import Path
 
 import httpx
 
+from bench.containers import container_measures
 from bench.model import Measure
 from bench.vm_measures import vm_measures
 from bench.world import World, resident_megabytes
@@ -199,6 +200,7 @@ def all_measures(rates: list[float]) -> list[Measure]:
         Measure(f"rate-{rate:g}", f"submit to validated, client {NEWEST}, x{rate:g}", "s", None, submit_to_validated(NEWEST, rate))
         for rate in rates
     ]
+    found += container_measures()
     found += [
         Measure("server-memory", "resident memory of the project server", "MB", 120.0, _server_memory),
         Measure("client-memory", f"resident memory of a client {NEWEST}", "MB", 40.0, _client_memory),

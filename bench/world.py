@@ -71,6 +71,10 @@ class World:
             self._vm_hosts[rate] = (stack, stack.project, stack.client(vbox=True, attach=True))
         return self._vm_hosts[rate]
 
+    def keep(self, stack: contextlib.AbstractContextManager[Stack]) -> Stack:
+        """A stack that stays until the world ends."""
+        return self._exit.enter_context(stack)
+
     def new_rig(self) -> Rig:
         """Another rig, for samples of its start; the caller closes it."""
         return Rig(name=f"bench-{time.monotonic_ns() % 10**9}")

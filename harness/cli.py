@@ -167,7 +167,10 @@ def shell(client: str, command: Sequence[str]) -> NoReturn:
 @click.option("--workdir", default="", help="the working directory, in place of the image's")
 @click.option("--user", default="", help="the user, in place of the image's")
 @click.option("--memory-mb", default=0.0, type=click.FloatRange(0), help="what the job may use; 0: no limit")
-@click.option("--network", is_flag=True, help="let the job use the network")
+@click.option("--network", is_flag=True, help="let the job use the network (on the volunteer's own engine only)")
+@click.option("--native", "where", flag_value="native", default="native", help="run it on the volunteer's own podman (the default)")
+@click.option("--vm", "where", flag_value="vm", help="run it in a virtual machine")
+@click.option("--either", "where", flag_value="either", help="run it on whichever of the two a volunteer has")
 @click.option("--count", default=1, show_default=True, type=click.IntRange(1, 100_000), help="how many such jobs")
 @click.argument("image")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
@@ -183,11 +186,12 @@ def create_container_work(image: str, command: Sequence[str], base: str, memory_
 
 @cli.command(name="container_images")
 @click.option("--project", default="", help="the project, if the server has several")
-def container_images(project: str) -> None:
+@click.option("--gc", "garbage", is_flag=True, help="delete what no job needs that is not done; volunteers keep what they have")
+def container_images(project: str, garbage: bool) -> None:
     """List the container images of a project's jobs: sizes, what they share, the hosts that have had them."""
     from harness.oci import commands  # noqa: PLC0415
 
-    commands.container_images(project)
+    commands.container_images(project, garbage=garbage)
 
 
 def main() -> NoReturn:

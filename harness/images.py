@@ -75,8 +75,8 @@ class Spec:
 _OF_BOTH_WRAPPERS = {
     f"common/{name}": f"apps/vboxwrapper/src/{name}"
     for name in (
-        *("boinc_app.cpp", "boinc_app.h", "errors.h", "job_file.h", "process.cpp", "process.h"),
-        *("slot_files.cpp", "slot_files.h", "util.cpp", "util.h", "xml.cpp", "xml.h"),
+        *("boinc_app.cpp", "boinc_app.h", "errors.h", "job_file.h", "process.cpp", "process.h", "results.cpp", "results.h"),
+        *("sha256.cpp", "sha256.h", "slot_files.cpp", "slot_files.h", "util.cpp", "util.h", "xml.cpp", "xml.h"),
     )
 }
 
@@ -84,7 +84,9 @@ SPECS: Mapping[str, Spec] = {
     spec.name: spec
     for spec in (
         Spec("base", bases.SUITES),
-        Spec("apps", ("sid",), without=("vboxwrapper", "container_wrapper")),  # the only suite whose static BOINC libraries hold any code
+        Spec(
+            "apps", ("sid",), without=("vboxwrapper", "container_wrapper", "container_vm")
+        ),  # the only suite whose static BOINC libraries hold any code
         Spec("client", bases.SUITES, target="core", without=("vbox", "gui", "podman")),
         Spec("client-vbox", ("sid",), folder="client", target="vbox", without=("gui", "podman")),
         Spec("client-gui", bases.SUITES, folder="client", target="gui", default=False, without=("vbox", "podman")),

@@ -71,6 +71,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption("--chaos", default="", metavar="SEEDS", help="run random fault schedules of these seeds, too: 7, 1-50, 3,9,20-22")
     group.addoption("--crowd", default=0, type=int, metavar="CLIENTS", help="run the scenarios of so many clients at once, too: 25")
+    group.addoption(
+        "--container-vms",
+        action="store_true",
+        help="run all scenarios of containers in virtual machines, too: two minutes each if interpreted",
+    )
     group.addoption("--keep", action="store_true", help="leave the containers of every scenario running (remove: harness down)")
     group.addoption("--keep-on-failure", action="store_true", help="leave the containers of failed scenarios running")
     group.addoption("--evidence", default="evidence", metavar="DIR", help="where the evidence of failed scenarios goes (default: evidence)")

@@ -14,6 +14,7 @@ from harness.errors import UsageError
 from harness.oci.image import Image, Store
 from harness.oci.load import load
 from harness.oci.squash import squash
+from harness.oci.versions import Where
 from harness.oci.work import ContainerWork
 from harness.project.embedded import Control
 
@@ -85,6 +86,7 @@ def create_container_work(
     outputs: Sequence[str],
     environment: Sequence[str],
     count: int,
+    where: Where,
     **wishes: object,
 ) -> None:
     """Make jobs and say their names."""
@@ -92,7 +94,7 @@ def create_container_work(
     files = read_inputs(inputs)
     pairs = {name: value if equals else os.environ.get(name, "") for name, equals, value in (word.partition("=") for word in environment)}
     control = server()
-    work = ContainerWork.install(control, project_of(control, project))
+    work = ContainerWork.install(control, project_of(control, project), where)
     image = prepare(name, base, console)
     with console.status("staging") as status:
         made = work.submit(
@@ -111,10 +113,14 @@ def create_container_work(
         print(workunit)
 
 
-def container_images(project: str) -> None:
-    """Show the images of a project's jobs."""
+def container_images(project: str, *, garbage: bool) -> None:
+    """Show the images of a project's jobs, after having deleted those of jobs that are done if `garbage`."""
     control = server()
-    images = ContainerWork(control, project_of(control, project)).images()
+    work = ContainerWork(control, project_of(control, project))
+    if garbage:
+        gone = work.collect_garbage()
+        print(f"{len(gone)} files deleted, {sum(gone.values()) / _MEGABYTE:.1f} MB")
+    images = work.images()
     table = Table("image", "files", "MB", "of them shared", "jobs", "unfinished", "hosts", box=None)
     for image in images:
         size, shared = f"{image.size / _MEGABYTE:.1f}", f"{image.shared / _MEGABYTE:.1f}"

@@ -173,6 +173,8 @@ def check(stream: Source, *, image: str, part: str, room: int, limits: Limits) -
             clean_path(member.linkname, image=image, part=part, limits=limits)
         elif not (member.isreg() or member.isdir() or member.ischr() or member.isblk() or member.isfifo()):
             raise ImageRefused(image, f"{name!r} is of an unknown kind ({member.type!r})", part=part)
+        if member.issparse():
+            raise ImageRefused(image, f"{name!r} is a file with holes", part=part, expected="files as engines write them")
         total += member.size if member.isreg() else 0
         if total > room:
             raise ImageRefused(image, "its files are too large", part=part, expected=f"at most {room} bytes in all")

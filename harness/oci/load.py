@@ -91,9 +91,13 @@ def load(source: str, store: Store, *, limits: Limits | None = None, progress: P
     """
     reader = _Reader(source, store, limits or Limits(), progress or (lambda _number, _count: None))
     path = Path(source)
-    if path.is_dir():
+    try:
+        is_folder, is_file = path.is_dir(), path.is_file()
+    except (OSError, ValueError):  # too long for a path, or NUL in it; then the engine may say what it is
+        is_folder = is_file = False
+    if is_folder:
         return reader.read(FolderFiles(path))
-    if path.is_file():
+    if is_file:
         try:
             with tarfile.open(path, "r:*") as archive:
                 return reader.read(TarFiles(archive))

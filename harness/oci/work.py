@@ -10,28 +10,27 @@ has it for every other job, of whatever image.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from xml.sax.saxutils import escape, unescape
 
-from harness.errors import HarnessError, UsageError
+from harness.errors import UsageError
+from harness.oci import vm
 from harness.oci.image import Image, physical_name
+from harness.oci.versions import APPS, Where, install
 from harness.project.embedded import Control
-from harness.vbox_app import image_file
 
-APP = "container"
-VERSION = "1.0"
-PLATFORM = "x86_64-pc-linux-gnu"
+APP = APPS["native"]
 #: execve(2): bytes of one word, and of all
 MAX_WORD, MAX_COMMAND = 128 * 1024 - 1, 1 << 20
 #: what every job uploads, if it has it
 OUTPUTS = ("stdout", "stderr", "shared/results.tgz")
 MAX_OUTPUT = 1_000_000_000
-_BLOB = re.compile(r"\boci_sha256_([0-9a-f]{64})\b")
+_INPUT = re.compile(r"<name>([^<]+)</name>")
 _FILE = re.compile(r"<file_info>.*?<name>(oci_sha256_[0-9a-f]{64})</name>.*?<nbytes>([0-9.e+]+)</nbytes>", re.DOTALL)
 _IMAGE = re.compile(r"<container_image>(.*?)</container_image>", re.DOTALL)
 _PLAIN = re.compile(r"[A-Za-z0-9_.+@=,-]{1,200}\Z")
@@ -117,42 +116,60 @@ def check_file_name(name: str) -> str:
 class ContainerWork:
     """A project's container jobs, through its server's control interface."""
 
-    def __init__(self, control: Control, project: str) -> None:
+    def __init__(self, control: Control, project: str, where: Where = "native") -> None:
         self.project = project
+        self.where = where
+        self.app = APPS[where]
         self._control = control
         self._path = f"/projects/{project}"
         self._staged: set[str] | None = None
 
     @classmethod
-    def install(cls, control: Control, project: str) -> ContainerWork:
-        """Install the application if the project has none, as an administrator would."""
-        work = cls(control, project)
-        if APP not in {entry["name"] for entry in control.call("GET", f"{work._path}/apps")}:
-            folder = f"{work._path}/tree/apps/{APP}/{VERSION}/{PLATFORM}"
-            program = f"container_wrapper_{VERSION}_{PLATFORM}"
-            control.call("POST", f"{work._path}/apps", {"name": APP, "user_friendly_name": "Containers"})
-            wrapper = image_file("container-wrapper", "/container_wrapper/container_wrapper")
-            control.put(f"{folder}/{program}", wrapper, headers={"X-Mode": "0755"})
-            version = (
-                f"<version>\n<file><physical_name>{program}</physical_name><main_program/></file>\n"
-                "<api_version>8.2.15</api_version>\n<is_wrapper/>\n</version>\n"
-            )
-            control.put(f"{folder}/version.xml", version.encode())
-            made = control.call("POST", f"{work._path}/update_versions")
-            if not made["app_versions"]:
-                raise HarnessError("the container application was not installed", thing=project, details="\n".join(made["messages"]))
+    def install(
+        cls, control: Control, project: str, where: Where = "native", *, disk_mb: int = vm.DISK_MB, vboxwrapper: bytes | None = None
+    ) -> ContainerWork:
+        """Install the application if the project has none, as an administrator would.
+
+        `where` is what runs its jobs: the volunteer's own engine, a virtual machine, or either. `disk_mb` is how much of images a
+        volunteer's virtual machines keep; `vboxwrapper` another build of the VirtualBox wrapper that knows container jobs.
+        """
+        work = cls(control, project, where)
+        if work.app not in {entry["name"] for entry in control.call("GET", f"{work._path}/apps")}:
+            install(control, project, where, disk_mb, vboxwrapper)
         return work
 
     # --- staging
 
     def _known(self) -> set[str]:
-        """The blobs that jobs of the project have named: they are never deleted."""
+        """The blobs that are on the server."""
         if self._staged is None:
-            self._staged = {name for record in self._workunits() for name in _names(str(record["xml_doc"]))}
+            self._staged = set(self._files("oci_sha256_"))
         return self._staged
+
+    def _files(self, prefix: str) -> dict[str, float]:
+        return {str(one["name"]): float(one["nbytes"]) for one in self._control.call("GET", f"{self._path}/files?prefix={prefix}")}
 
     def _workunits(self) -> Iterator[Mapping[str, Any]]:
         yield from self._control.call("GET", f"{self._path}/workunits")
+
+    def collect_garbage(self) -> dict[str, float]:
+        """Delete the files of images (and of series of jobs) that no job needs which is not done; returns their names and bytes.
+
+        What volunteers have of them stays with them: clients delete sticky files when they need the room.
+        """
+        needed, had = set(), set()
+        for record in self._workunits():
+            names = set(_INPUT.findall(str(record["xml_doc"])))
+            if _IMAGE.search(str(record["xml_doc"])):
+                had |= names
+            if record["file_delete_state"] == 0:
+                needed |= names
+        there = {**self._files("oci_sha256_"), **{name: size for name, size in self._files("in_").items() if name in had}}
+        gone = {name: size for name, size in there.items() if name not in needed}
+        for name in gone:
+            self._control.call("DELETE", f"{self._path}/files/{name}")
+        self._staged = None
+        return gone
 
     def _stage(self, name: str, content: Callable[[], bytes], size: int, progress: Progress) -> int:
         """Bytes that had to be sent."""
@@ -182,6 +199,9 @@ class ContainerWork:
         """
         job = ContainerJob(command=list(command), **wishes)  # type: ignore[arg-type]  # its own fields
         job.check()
+        if self.where != "native" and job.network:
+            raise UsageError("a virtual machine's container has no network", expected="no --network, or --native")
+        vm.words(image, job)
         inputs = {check_file_name(name): content for name, content in (inputs or {}).items()}
         tell = progress or (lambda _name, _size: None)
         blobs = {physical_name(layer.digest): (layer.path.read_bytes, layer.size) for layer in image.layers}
@@ -191,20 +211,24 @@ class ContainerWork:
         reused = sum(size for _, size in blobs.values()) - sent
         document = job.document(image)
         loose = {"container_job.json": document, **{f"shared/{name}": content for name, content in inputs.items()}}
+        if self.where != "native":
+            loose |= {vm.CONFIG: vm.config(image, job), vm.CONF: vm.conf(image, job)}
+        machine = 0 if self.where == "native" else vm.memory_mb(job)
         names = []
         for content in loose.values():
-            name = f"in_{hashlib.md5(content, usedforsecurity=False).hexdigest()}"
+            # not by the contents: the file of a job that is done would be deleted under the next one that is the same
+            name = f"in_{uuid.uuid4().hex}"
             self._control.put(f"{self._path}/files/{name}", content, method="POST")
             names.append(name)
         made = self._control.call(
             "POST",
             f"{self._path}/work",
             {
-                "app": APP,
+                "app": self.app,
                 "inputs": [*names, *blobs],
                 "count": count,
                 "options": {
-                    "wu_template": input_template(list(loose), list(blobs), image.name, job.memory_bytes),
+                    "wu_template": input_template(list(loose), list(blobs), image.name, job, machine, keep=count > 1),
                     "result_template": result_template([*OUTPUTS, *(f"shared/{name}" for name in job.outputs)]),
                     **(options or {}),
                 },
@@ -239,23 +263,25 @@ class ContainerWork:
         return known
 
 
-def _names(xml: str) -> set[str]:
-    return {f"oci_sha256_{found}" for found in _BLOB.findall(xml)}
+def input_template(copied: Sequence[str], blobs: Sequence[str], image: str, job: ContainerJob, machine_mb: int, *, keep: bool) -> str:
+    """Input files: the job's own (what a container or a guest reads is copied: it does not see BOINC's links), then the image's.
 
-
-def input_template(copied: Sequence[str], blobs: Sequence[str], image: str, memory: float) -> str:
-    """Input files: the job's own (its shared folder's are copied, a container does not see BOINC's links), then the image's."""
-    infos = ["<file_info>\n</file_info>\n"] * len(copied) + ["<file_info>\n<sticky/>\n<no_delete/>\n</file_info>\n"] * len(blobs)
+    `keep`: several jobs have these files, so the first that is done must not take them along.
+    """
+    own = "<file_info>\n<no_delete/>\n</file_info>\n" if keep else "<file_info>\n</file_info>\n"
+    infos = [own] * len(copied) + ["<file_info>\n<sticky/>\n<no_delete/>\n</file_info>\n"] * len(blobs)
     refs = [
         f"<file_ref>\n<file_number>{number}</file_number>\n<open_name>{escape(name)}</open_name>\n"
-        + ("<copy_file/>\n" if name.startswith("shared/") else "")
+        + ("<copy_file/>\n" if name.startswith("shared/") or name in (vm.CONFIG, vm.CONF) else "")
         + "</file_ref>\n"
         for number, name in enumerate([*copied, *(f"image/{name.removeprefix('oci_').replace('_', '-')}" for name in blobs)])
     ]
     limits = (
         f"<container_image>{escape(image)}</container_image>\n"
         "<rsc_fpops_est>1e11</rsc_fpops_est>\n<rsc_fpops_bound>1e17</rsc_fpops_bound>\n"
-        f"<rsc_memory_bound>{memory or 1e9:.0f}</rsc_memory_bound>\n<rsc_disk_bound>4e9</rsc_disk_bound>\n"
+        + (f"<command_line>--memory_size_mb {machine_mb}</command_line>\n" if machine_mb else "")
+        + f"<rsc_memory_bound>{max(job.memory_bytes or 1e9, machine_mb * 2**20):.0f}</rsc_memory_bound>\n"
+        "<rsc_disk_bound>4e9</rsc_disk_bound>\n"
         "<delay_bound>604800</delay_bound>\n"
         "<max_error_results>3</max_error_results>\n<max_total_results>6</max_total_results>\n"
     )

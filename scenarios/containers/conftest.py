@@ -4,30 +4,36 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 
 import pytest
 
-from harness import build, images
 from harness.client import Client
 from harness.jobs import Job
 from harness.oci import Image, Store, load
-from harness.oci.work import APP, ContainerWork
+from harness.oci.samples import sample
+from harness.oci.versions import Where
+from harness.oci.work import ContainerWork
 from harness.stack import Stack
 
 #: seconds for a container job on a slow machine
 WITHIN = 60.0
-_FOLDER = Path(__file__).parent / "images"
+#: seconds for one in a virtual machine that is interpreted
+VM_WITHIN = 240.0
+#: what a virtual machine keeps of images
+VM_DISK_MB = 256
 
 
-@functools.cache
-def image_named(target: str) -> str:
-    """The engine's name of a target of images/Dockerfile, built if need be."""
-    files = [("Dockerfile", _FOLDER / "Dockerfile")]
-    tag = f"{images.PREFIX}/test-{target}:{images.content_key([target, images.tag('base', 'sid')], files)}"
-    if tag not in images.present():
-        build.build(tag, files, suite="sid", target=target, args={"BASE": images.ensure("base", "sid")}, within=300)
-    return tag
+#: lists all of an image that a program could notice, but for times and numbers of links (overlayfs shows those of the layer)
+INVENTORY = ["find", "/", "-xdev"]
+for path in ("/proc*", "/sys*", "/dev*", "/run*", "/root*", "/shared*", "/etc/host*", "/etc/resolv.conf"):
+    INVENTORY += ["-not", "-path", path]
+INVENTORY += ["-exec", "stat", "-c", "%n|%F|%a|%u|%g|%s", "{}", "+"]
+
+
+def without_directory_sizes(listing: bytes) -> list[str]:
+    """The lines of an INVENTORY, sorted; a directory's size is its file system's business."""
+    lines = sorted(listing.decode("utf-8", "surrogateescape").splitlines())
+    return [line.rpartition("|")[0] if "|directory|" in line else line for line in lines]
 
 
 @pytest.fixture(scope="session")
@@ -37,16 +43,16 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 @pytest.fixture(scope="session")
 def image(store: Store) -> Callable[[str], Image]:
-    """Loads a target of images/Dockerfile from the engine."""
-    return functools.cache(lambda target: load(image_named(target), store))
+    """Loads a target of images/Dockerfile."""
+    return functools.cache(lambda target: load(sample(target), store))
 
 
 class Containers:
-    """The container jobs of a stack's project."""
+    """The container jobs of a stack's project; `where` is what runs them."""
 
-    def __init__(self, stack: Stack) -> None:
+    def __init__(self, stack: Stack, where: Where = "native") -> None:
         self.stack = stack
-        self.work = ContainerWork.install(stack.server.control, stack.project.name)
+        self.work = ContainerWork.install(stack.server.control, stack.project.name, where, disk_mb=VM_DISK_MB)
 
     def submit(self, image: Image, *command: str, inputs: Mapping[str, bytes] | None = None, **wishes: object) -> Job:
         """One job; `wishes` are fields of `ContainerJob`."""
@@ -54,12 +60,19 @@ class Containers:
 
     def submit_many(self, count: int, image: Image, command: Sequence[str], **wishes: object) -> list[Job]:
         made = self.work.submit(image, command, count=count, **wishes)  # type: ignore[arg-type]  # wishes hold submit's own
-        return [Job(self.stack.project, number, name, APP) for number, name in made.workunits]
+        return [Job(self.stack.project, number, name, self.work.app) for number, name in made.workunits]
 
     def downloads(self) -> list[str]:
         """The blobs that volunteers have downloaded, each as often as they have."""
         events = self.stack.history.find("download.done")
         return [str(event.get("name")) for event in events if str(event.get("name")).startswith("oci_")]
+
+
+@pytest.fixture
+def only_when_asked(request: pytest.FixtureRequest) -> None:
+    """Of scenarios that take minutes where machines are interpreted."""
+    if not request.config.getoption("--container-vms"):
+        pytest.skip("containers in virtual machines were not asked for (--container-vms)")
 
 
 @pytest.fixture

@@ -6,8 +6,9 @@ from harness import JobState
 from harness.client import Client
 from harness.oci import Image, Store, squash
 from harness.oci.image import physical_name
+from harness.waiting import wait_until
 
-from .conftest import WITHIN, Containers
+from .conftest import INVENTORY, WITHIN, Containers, without_directory_sizes
 
 
 def blobs_of(image: Image) -> set[str]:
@@ -50,30 +51,20 @@ def test_a_squashed_image_runs_as_the_original(
     containers: Containers, volunteer: Client, image: Callable[[str], Image], store: Store
 ) -> None:
     squashed, savings = squash(image("layered"), image("base"), store)
-    # all that a program could notice, but for times and numbers of links (overlay shows those of the layer)
-    listing = ["find", "/", "-xdev"]
-    for path in ("/proc*", "/sys*", "/dev*", "/run*", "/etc/host*", "/etc/resolv.conf"):
-        listing += ["-not", "-path", path]
-    listing += ["-exec", "stat", "-c", "%n|%F|%a|%u|%g|%s", "{}", "+"]
     look = "id -u; pwd; cat /number /folder/* /two; test -u /one && echo setuid"
     both = (image("layered"), squashed)
-    jobs = [containers.submit(one, *listing, user="root") for one in both]
+    jobs = [containers.submit(one, *INVENTORY, user="root") for one in both]
     users = [containers.submit(one, "sh", "-c", look) for one in both]
 
     for job in (*jobs, *users):
         job.wait_for(JobState.VALIDATED, within=WITHIN)
 
-    files = [_without_directory_sizes(job.output("stdout")) for job in jobs]
+    files = [without_directory_sizes(job.output("stdout")) for job in jobs]
     assert files[0] == files[1]
     assert len(files[0]) > 250
     assert [job.output("stdout") for job in users] == [b"1000\n/tmp\n2\nnew\nlinked\nsetuid\n"] * 2
     assert len(squashed.layers) == len(image("base").layers) + 1
     assert savings.above_base_after < savings.above_base_before / 100, "the large file that was removed again is not sent"
-
-
-def _without_directory_sizes(listing: bytes) -> list[str]:
-    lines = sorted(listing.decode().splitlines())
-    return [line.rpartition("|")[0] if "|directory|" in line else line for line in lines]
 
 
 def test_a_damaged_layer_is_fetched_again(containers: Containers, volunteer: Client, image: Callable[[str], Image]) -> None:
@@ -103,3 +94,22 @@ def test_an_image_goes_when_the_client_has_deleted_its_files(
     containers.submit(image("base")).wait_for(JobState.VALIDATED, within=WITHIN)
 
     assert volunteer.podman.images() == [image("base").id.removeprefix("sha256:")]
+
+
+def test_the_server_drops_layers_that_no_job_needs(containers: Containers, volunteer: Client, image: Callable[[str], Image]) -> None:
+    done = containers.submit(image("tool1"))
+    done.wait_for(JobState.ASSIMILATED, within=WITHIN)
+    wait_until(lambda: done.workunit()["file_delete_state"] != 0, "its input files going", within=WITHIN, every=0.1)
+    waiting = containers.submit(image("base"), "sh", "-c", "until [ -e /shared/go ]; do sleep 0.1; done")
+    waiting.wait_for(JobState.SENT, within=WITHIN)
+
+    gone = containers.work.collect_garbage()
+
+    assert blobs_of(image("tool1")) - blobs_of(image("base")) == {name for name in gone if name.startswith("oci_")}
+    again = containers.submit(image("tool1"), "cat", "/version")
+    wait_until(
+        lambda: "ok" in volunteer.exec(["sh", "-c", "touch slots/*/shared/go && echo ok"], check=False), "the job waiting", within=WITHIN
+    )
+    again.wait_for(JobState.VALIDATED, within=WITHIN)
+    assert again.output("stdout") == b"first\n"
+    assert len(containers.downloads()) == len(set(containers.downloads())), "the volunteer had kept its own"

@@ -19,7 +19,10 @@ DOCUMENTS = [
     ROOT / "README.md",
     *(
         ROOT / "docs" / name
-        for name in ("first-scenario.md", "report-a-bug.md", "how-it-works.md", "look-around.md", "ci.md", "test-your-own.md", "README.md")
+        for name in (
+            *("first-scenario.md", "report-a-bug.md", "how-it-works.md", "look-around.md"),
+            *("ci.md", "test-your-own.md", "containers.md", "README.md"),
+        )
     ),
 ]
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)

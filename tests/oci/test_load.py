@@ -133,6 +133,8 @@ def test_bombs(tmp_path: Path, store: Store) -> None:
     sparse = layer([Entry("x", b"", pax={"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.realsize": str(1 << 50)})])
     with pytest.raises(ImageRefused):
         load(str(oci_layout(tmp_path / "sparse", [sparse])), store)
+    holes = layer([Entry("x", b"1\n0\n1\n".ljust(512, b"\0") + b"d", pax={"GNU.sparse.major": "1", "GNU.sparse.minor": "0"})])
+    assert "with holes" in refusal(oci_layout(tmp_path / "holes", [holes]), store)
     cut = gzip.compress(PLAIN, mtime=0)[:-20]
     folder = old_save(tmp_path / "cut.tar", [cut])
     assert "cut off" in refusal(folder, store)

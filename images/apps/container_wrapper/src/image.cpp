@@ -33,7 +33,7 @@ void verify(const std::string& digest, const std::function<void()>& while_waitin
     const std::string path = blob_path(digest);
     const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
     if (fd < 0) damaged(digest, path, "is missing");
-    Sha256 hash;
+    vbw::Sha256 hash;
     std::vector<char> buffer(kChunk);
     ssize_t n;
     while ((n = read(fd, buffer.data(), buffer.size())) > 0) {

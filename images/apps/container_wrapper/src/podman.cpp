@@ -150,7 +150,7 @@ Child::~Child() {
 
 void Child::kill_it() {
     if (ended_ || pid_ <= 0) return;
-    kill(pid_, SIGKILL);
+    kill(-pid_, SIGKILL);   // a rootless podman is two processes
     int status = 0;
     waitpid(pid_, &status, 0);
     exit_code_ = 128 + SIGKILL;

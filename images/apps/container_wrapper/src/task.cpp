@@ -33,7 +33,7 @@ constexpr const char* kLayout = "oci_image";
 constexpr const char* kPidFile = "container.pid";
 
 std::string short_hash(const std::string& text) {
-    Sha256 hash;
+    vbw::Sha256 hash;
     hash.add(text.data(), text.size());
     return hash.hex().substr(0, 16);
 }
@@ -215,6 +215,8 @@ void Task::make_room() {
         const vbw::Deadline patience(2);
         while (!child_->ended() && !patience.passed()) child_->wait(kLook);
         forward();
+        // podman is still about to make the container: it would do so after the removal
+        child_->kill_it();
     }
     podman_.remove();
     podman_.take_over(shared_.empty() ? "shared" : shared_);
@@ -229,7 +231,7 @@ void Task::finish() {
     // `results` may be no folder, or a link to one that is none of the job's business
     const std::string results = shared_ + "/results";
     struct stat s {};
-    if (!vbw::exists_itself(shared_ + "/results.tgz") && lstat(results.c_str(), &s) == 0 && S_ISDIR(s.st_mode)) pack(results, shared_ + "/results.tgz");
+    if (!vbw::exists_itself(shared_ + "/results.tgz") && lstat(results.c_str(), &s) == 0 && S_ISDIR(s.st_mode)) vbw::pack(results, shared_ + "/results.tgz");
     if (too_much_memory_) app_.finish(vbw::kMemoryLimit, "the container used more memory than the job may");
     if (code == kRuntimeFailed && vbw::contains(last_error_, "Error: ")) {
         const std::string why = vbw::trim(last_error_.substr(last_error_.rfind("Error: ")));

@@ -174,6 +174,8 @@ private:
         // Of this wrapper.
         options_["persistent_disk"] = [this](const XmlNode& n) { persistent_disk(n); };
         options_["warm_start"] = [this](const XmlNode& n) { warm_start(n); };
+        options_["image_layers"] = [this](const XmlNode& n) { image_layers(n); };
+        file_option("pack_results", j.pack_results);
         boolean("share_authenticator", j.share_authenticator);
         options_["without_acceleration"] = [this, &j](const XmlNode& n) {
             const std::string value = word(n);
@@ -259,6 +261,18 @@ private:
         if (w.ready_file == w.go_file) fail(node.line, "<ready_file> and <go_file> are the same file");
     }
 
+    void image_layers(const XmlNode& node) {
+        ImageLayersOptions& l = job_.image_layers;
+        group(node, {{"folder", [&](const XmlNode& n) { l.folder = file(n); }},
+                     {"wanted_file", [&](const XmlNode& n) { l.wanted_file = file(n); }},
+                     {"ready_file", [&](const XmlNode& n) { l.ready_file = file(n); }},
+                     {"target", [&](const XmlNode& n) { l.target = file(n); }}});
+        if (l.folder.empty() || l.wanted_file.empty() || l.ready_file.empty() || l.target.empty()) {
+            fail(node.line, "<image_layers> needs <folder>, <wanted_file>, <ready_file> and <target>");
+        }
+        if (l.wanted_file == l.ready_file) fail(node.line, "<wanted_file> and <ready_file> are the same file");
+    }
+
     void check() const {
         const JobFile& j = job_;
         if (j.os_name.empty()) fail(1, "<os_name> is missing: it is VirtualBox's name of the guest's system, such as Linux26_64");
@@ -282,6 +296,7 @@ private:
                 {"trickle_trigger_file", !j.trickle_files.empty()},
                 {"intermediate_upload_file", !j.intermediate_upload_files.empty()},
                 {"copy_cmdline_to_shared", j.copy_cmdline_to_shared},
+                {"image_layers", j.image_layers.enabled()},
                 {"warm_start", j.warm_start.enabled()}};
             for (const auto& [name, used] : users) {
                 if (used) contradict(name, "needs <enable_shared_directory> or <share_slot_dir>");

@@ -34,6 +34,15 @@ struct WarmStartOptions {
     bool enabled() const { return !ready_file.empty(); }
 };
 
+// Layers of a container image, handed to the guest as file systems when it asks for them.
+struct ImageLayersOptions {
+    std::string folder;       // of the slot: files, or links to them, named sha256-HEX
+    std::string wanted_file;  // the guest creates it in the shared folder: such names, one a line
+    std::string ready_file;   // the wrapper creates it there when it is done with them: a line for each that is no layer
+    std::string target;       // the folder in the shared folder where they are then, under the same names
+    bool enabled() const { return !folder.empty(); }
+};
+
 struct JobFile {
     std::string os_name;
     double memory_size_mb = 0;    // 0 = 512
@@ -63,6 +72,8 @@ struct JobFile {
     // Of this wrapper.
     PersistentDiskOptions persistent_disk;
     WarmStartOptions warm_start;
+    ImageLayersOptions image_layers;
+    std::string pack_results;              // a folder of the slot that becomes FOLDER.tgz at the end
     bool share_authenticator = false;      // hand the volunteer's authenticator to the guest
     bool fail_without_acceleration = false;   // else wait until the host can run the guest
     double guest_log_limit_mb = 64;

@@ -207,6 +207,7 @@ void Supervisor::watch_triggers() {
         warm_wanted_ = false;
     }
     if (warm_wanted_ && shared_->read(job_.warm_start.ready_file).what == SharedFolderFiles::kFile) make_warm_template();
+    if (job_.image_layers.enabled()) hand_out_layers();
 }
 
 void Supervisor::watch_machine() {

@@ -49,6 +49,7 @@ private:
     void take_line(LogLine line);
     void watch_machine();
     void watch_triggers();
+    void hand_out_layers();            // supervisor_layers.cpp
     void watch_heartbeat();
     void watch_slot();
     void follow_client();
@@ -67,6 +68,7 @@ private:
     [[noreturn]] void abort();
     void let_it_go_off();
     void take_apart(bool keep_disk);
+    void pack_results() const;
 
     double cpu_time() const;
     MachineConfig whole_config() const;   // with the persistent disk

@@ -1,6 +1,8 @@
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "process.h"
+#include "results.h"
 #include "setup.h"
 #include "supervisor.h"
 
@@ -55,6 +57,14 @@ void Supervisor::let_it_go_off() {
     if (stopping) machine_->kill_process(pid_);
 }
 
+// The folder may be none, or a link to one that is none of the job's business.
+void Supervisor::pack_results() const {
+    struct stat s {};
+    const std::string& folder = job_.pack_results;
+    if (folder.empty() || exists_itself(folder + ".tgz") || lstat(folder.c_str(), &s) || !S_ISDIR(s.st_mode)) return;
+    pack(folder, folder + ".tgz");
+}
+
 void Supervisor::complete(const Completion& completion) {
     app_.status.cpu_time = cpu_time();
     say("The guest is done: exit code " + std::to_string(completion.exit_code) +
@@ -62,6 +72,11 @@ void Supervisor::complete(const Completion& completion) {
     let_it_go_off();
     take_apart(completion.exit_code == 0);
     guest_log_->write_tail();
+    try {
+        pack_results();
+    } catch (const TaskError& error) {
+        app_.finish(error.exit_code, error.what(), error.notice);
+    }
     app_.finish(completion.exit_code, completion.notice ? completion.message : "", completion.notice);
 }
 

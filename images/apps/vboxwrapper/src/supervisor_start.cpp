@@ -209,6 +209,12 @@ void Supervisor::make_warm_template() {
     warm_wanted_ = false;
     try {
         machine_->save_state();
+        // it still has the log, and may rename it as it ends
+        const Deadline gone(kProcessPatience);
+        while (process_alive(pid_) && !gone.passed()) {
+            app_.poll();
+            sleep_for(0.01);
+        }
         const std::string file = machine_->saved_state_file();
         rest_of_log();
         if (!file.empty()) warm_->keep(file);

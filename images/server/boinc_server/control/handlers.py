@@ -19,6 +19,7 @@ from boinc_server.clock import ClockSpec
 from boinc_server.control import bodies
 from boinc_server.control.errors import ControlError
 from boinc_server.database import AnyRow
+from boinc_server.states import FileDeleteState
 
 if TYPE_CHECKING:
     from boinc_server.project import Project
@@ -256,9 +257,30 @@ class Handlers:
 
     # Work
 
+    async def staged_files(self, request: Request) -> Response:
+        """Input files that clients can download, those whose names begin with ?prefix=."""
+        project, prefix = self._project(request), request.query_params.get("prefix", "")
+        found = sorted(path for path in project.path("download").rglob("*") if path.name.startswith(prefix) and path.suffix != ".md5")
+        return JSONResponse([{"name": path.name, "nbytes": path.stat().st_size} for path in found if path.is_file()])
+
     async def files(self, request: Request) -> Response:
         project = self._project(request)
         name = request.path_params["name"]
+        if request.method == "DELETE":
+            unfinished = (
+                select(models.workunit.c.name)
+                .where(models.workunit.c.file_delete_state == int(FileDeleteState.INIT))
+                .where(models.workunit.c.xml_doc.contains(f"<name>{name}</name>", autoescape=True))
+                .limit(1)
+            )
+            with project.transaction() as tx:
+                user = tx.one(unfinished)
+                if user is not None:
+                    raise ControlError(409, "in_use", f"job {user.name} is not done and needs {name}")
+                target = storage.download_path(project, storage.check_name(name))
+                target.unlink(missing_ok=True)
+                Path(f"{target}.md5").unlink(missing_ok=True)
+            return Response(status_code=204)
         digest, nbytes = work.stage_file(project, name, await request.body())
         return JSONResponse({"name": name, "nbytes": nbytes, "md5": digest}, status_code=201)
 

@@ -15,7 +15,7 @@
 #include "errors.h"
 #include "util.h"
 
-namespace container {
+namespace vbw {
 
 namespace fs = std::filesystem;
 
@@ -55,7 +55,7 @@ public:
     }
 
 private:
-    [[noreturn]] static void fail() { throw vbw::TaskError(vbw::kDiskLimit, "the results cannot be packed: is the disk full?"); }
+    [[noreturn]] static void fail() { throw TaskError(kDiskLimit, "the results cannot be packed: is the disk full?"); }
 
     // GNU's way to say names of more than 100 bytes
     void long_field(char type, const std::string& text) {
@@ -90,7 +90,7 @@ private:
 
 void add_file(Archive& archive, const std::string& path, const std::string& name, const struct stat& s) {
     const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    if (fd < 0) throw vbw::TaskError(vbw::kChildFailed, "the result " + name + " cannot be read");
+    if (fd < 0) throw TaskError(kChildFailed, "the result " + name + " cannot be read");
     const uint64_t size = static_cast<uint64_t>(s.st_size);
     archive.header(name, '0', size, s.st_mode & 0111 ? 0755 : 0644, "");
     std::vector<char> buffer(1 << 18);
@@ -99,7 +99,7 @@ void add_file(Archive& archive, const std::string& path, const std::string& name
         const ssize_t n = read(fd, buffer.data(), std::min<uint64_t>(buffer.size(), left));
         if (n <= 0) {
             close(fd);
-            throw vbw::TaskError(vbw::kChildFailed, "the result " + name + " got shorter while it was read");
+            throw TaskError(kChildFailed, "the result " + name + " got shorter while it was read");
         }
         archive.data(buffer.data(), static_cast<size_t>(n));
         left -= static_cast<uint64_t>(n);
@@ -116,7 +116,7 @@ void pack(const std::string& folder, const std::string& target) {
     for (fs::recursive_directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
         names.push_back(it->path().lexically_relative(folder).string());
     }
-    if (error) throw vbw::TaskError(vbw::kChildFailed, "the folder results cannot be read: " + error.message());
+    if (error) throw TaskError(kChildFailed, "the folder results cannot be read: " + error.message());
     std::sort(names.begin(), names.end());
     Archive archive(target);
     archive.header("results/", '5', 0, 0755, "");
@@ -131,4 +131,4 @@ void pack(const std::string& folder, const std::string& target) {
     archive.end();
 }
 
-}  // namespace container
+}  // namespace vbw

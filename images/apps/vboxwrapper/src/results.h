@@ -3,10 +3,10 @@
 
 #include <string>
 
-namespace container {
+namespace vbw {
 
 // Writes `folder` (regular files, directories, symbolic links) as a gzipped tar. The same contents give the same bytes, so that
-// a project can compare results: sorted names, no times, no owners. Throws vbw::TaskError.
+// a project can compare results: sorted names, no times, no owners. Throws TaskError.
 void pack(const std::string& folder, const std::string& target);
 
-}  // namespace container
+}  // namespace vbw

@@ -4,7 +4,7 @@
 #include <bit>
 #include <cstring>
 
-namespace container {
+namespace vbw {
 
 namespace {
 
@@ -71,4 +71,4 @@ std::string Sha256::hex() {
     return text;
 }
 
-}  // namespace container
+}  // namespace vbw

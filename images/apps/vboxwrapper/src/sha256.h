@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <string>
 
-namespace container {
+namespace vbw {
 
 class Sha256 {
 public:
@@ -21,4 +21,4 @@ private:
     uint64_t total_ = 0;
 };
 
-}  // namespace container
+}  // namespace vbw
