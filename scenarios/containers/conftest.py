@@ -70,7 +70,7 @@ class Containers:
 
 @pytest.fixture
 def only_when_asked(request: pytest.FixtureRequest) -> None:
-    """Of scenarios that take minutes where machines are interpreted."""
+    """Of scenarios that take minutes where machines are interpreted, or that have not yet been run often enough."""
     if not request.config.getoption("--container-vms"):
         pytest.skip("containers in virtual machines were not asked for (--container-vms)")
 

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+import pytest
+
 from harness import JobState
 from harness.client import Client
 from harness.oci import Image, Store, squash
@@ -96,6 +98,7 @@ def test_an_image_goes_when_the_client_has_deleted_its_files(
     assert volunteer.podman.images() == [image("base").id.removeprefix("sha256:")]
 
 
+@pytest.mark.usefixtures("only_when_asked")
 def test_the_server_drops_layers_that_no_job_needs(containers: Containers, volunteer: Client, image: Callable[[str], Image]) -> None:
     done = containers.submit(image("tool1"))
     done.wait_for(JobState.ASSIMILATED, within=WITHIN)
