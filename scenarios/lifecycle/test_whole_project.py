@@ -53,7 +53,7 @@ def test_two_projects_share_a_host_by_their_resource_shares(stack: Stack) -> Non
         wishes = f"<project_preferences>\n<resource_share>{share}</resource_share>\n</project_preferences>\n"
         project.edit("user", project.account().id, project_prefs=wishes)
     client = stack.client(cc_options={"ncpus": 1}, preferences={"work_buf_min_days": 1, "cpu_scheduling_period_minutes": 1})
-    jobs = [project.submit("sleeper", command_line="40", rsc_fpops_est=4e10) for _ in range(6) for project in (small, large)]
+    jobs = [project.submit("sleeper", command_line="20", rsc_fpops_est=2e10) for _ in range(6) for project in (small, large)]
     for project in (small, large):
         client.attach(project)
 
