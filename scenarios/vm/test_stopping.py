@@ -11,7 +11,7 @@ from harness.waiting import wait_until
 from .conftest import VM_DEADLINE, InstallVmApp
 
 #: counts on where it was, in the guest's memory only: a guest that boots anew begins with 1
-COUNT = "n=0; while [ $n -lt 25 ]; do n=$((n + 1)); echo step $n; sleep 1; done; echo $n > out; grep -c . /proc/uptime"
+COUNT = "n=0; while [ $n -lt 18 ]; do n=$((n + 1)); echo step $n; sleep 1; done; echo $n > out; grep -c . /proc/uptime"
 
 pytestmark = pytest.mark.timeout(500)
 
