@@ -111,7 +111,10 @@ void Supervisor::host_failed(const VBoxError& error) {
                             error.code == "NS_ERROR_INVALID_ARG" || error.code == "NS_ERROR_FAILURE" ||
                             contains(error.output, "Unknown option") || contains(error.output, "Invalid") ||
                             contains(error.output, "Syntax error");
-    if (of_the_job) throw TaskError(kInitFailure, error.what());
+    if (of_the_job) {
+        say("All that VBoxManage said: " + trim(error.output).substr(0, 2000));
+        throw TaskError(kInitFailure, error.what());
+    }
     // The call hung, crashed, or could not reach VirtualBox's server: a matter of this host, and it may pass.
     checkpoint_.postponed++;
     const bool again = checkpoint_.notice == error.what();

@@ -26,6 +26,7 @@ const char* const kTransient[] = {
     "NS_ERROR_SOCKET_FAIL",
     "The object is not ready",        // E_ACCESSDENIED from a VBoxSVC that is shutting down
     "Failed to create the VirtualBox object",
+    "No drive attached to device slot", // seen once on a busy host, of a drive that the same storageattach had just made
 };
 
 // A machine in the wrong state stays so; only the lock passes.
