@@ -47,10 +47,12 @@ int LogFollower::oldest_generation() const {
 }
 
 bool LogFollower::open_generation(int number, off_t offset) {
-    close_file();
     const std::string path = number ? path_ + "." + std::to_string(number) : path_;
-    fd_ = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    if (fd_ < 0) return false;
+    const int opened = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    // Without the next file the present one is kept: to forget it would mean to read all of them again.
+    if (opened < 0) return false;
+    close_file();
+    fd_ = opened;
     struct stat s {};
     fstat(fd_, &s);
     inode_ = static_cast<unsigned long long>(s.st_ino);

@@ -16,7 +16,7 @@ constexpr int kLeastVirtualBox = 7;           // major version; earlier ones nam
 constexpr int kSoon = 60, kLater = 600;       // seconds until a host that cannot run machines is looked at again
 constexpr int kSoonTimes = 10, kMostTimes = 90;   // the client gives up after 100 such exits
 constexpr int kHostFailuresMost = 20;
-constexpr double kProcessPatience = 20;
+constexpr double kProcessPatience = 20, kLogPatience = 5;
 constexpr int kNiceness = 10;
 
 }  // namespace
@@ -126,11 +126,16 @@ void Supervisor::host_failed(const VBoxError& error) {
 }
 
 void Supervisor::find_process() {
-    const Deadline patience(kProcessPatience);
+    const Deadline patience(kProcessPatience), log_is_late(kLogPatience);
     // A dead one is of the machine's last run.
     while (!process_alive(pid_) && !patience.passed()) {
         take_log();
         if (process_alive(pid_) || vm_state_ == "PoweredOff") break;
+        // A log that does not come: the process has the machine's name in its command line.
+        for (const int process : log_is_late.passed() ? processes_of("VBoxHeadless") : std::vector<int>()) {
+            if (process_runs(process, machine_->name())) pid_ = process;
+        }
+        if (process_alive(pid_)) break;
         app_.poll();
         sleep_for(0.01);
     }
