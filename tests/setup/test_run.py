@@ -73,7 +73,8 @@ def test_with_everything_there_it_only_looks_and_runs_the_scenarios(checkout: Ch
 
 def test_tests_are_one_pytest_invocation_with_a_report(checkout: Checkout) -> None:
     checkout.run("tests", "-x")
-    assert checkout.calls()[-1] == "python -m pytest tests images/server/tests scenarios --junit-xml=reports/junit.xml -x"
+    usual = "python -m pytest tests images/server/tests scenarios -n auto --maxprocesses 4 --dist loadfile --junit-xml=reports/junit.xml"
+    assert checkout.calls()[-1] == f"{usual} -x", "what is asked for comes last, so that it wins"
     assert (checkout.folder / "reports").is_dir()
 
 
