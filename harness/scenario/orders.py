@@ -2,7 +2,8 @@
 
 Events are compared lane by lane: what the server did with each job, what each client said about each task, what the scenario did.
 How events of different lanes fall between each other is a race that no clock decides, and so is which of a task's downloads comes
-first. Names, random numbers and times of a run are left out.
+first. Names, random numbers and times of a run are left out. A run ends as soon as it has seen what it expects, so a lane that only
+ends earlier is the same order; one that has nothing at all is another.
 """
 
 from __future__ import annotations
@@ -67,7 +68,9 @@ def differences(runs: Sequence[Orders]) -> list[Difference]:
     """The lanes in which runs differ."""
     found: list[Difference] = []
     for lane in sorted({lane for run in runs for lane in run}):
-        variants = [run.get(lane, ()) for run in runs]
+        seen = [run.get(lane, ()) for run in runs]
+        longest = sorted(seen, key=len, reverse=True)
+        variants = [next(other for other in longest if other[: len(one)] == one) if one else one for one in seen]
         counted = Counter(variants).most_common()
         if len(counted) > 1:
             with_runs = [(variant, [number for number, one in enumerate(variants, 1) if one == variant]) for variant, _ in counted]

@@ -48,3 +48,10 @@ def test_the_server_may_tell_of_a_job_before_its_submission_is_noted() -> None:
 def test_a_lane_that_is_missing_is_a_difference() -> None:
     events = run("a")
     assert [one.lane for one in differences([orders(events), orders(events[:2])])] == ["job 1 on host1"]
+
+
+def test_a_run_that_saw_enough_earlier_went_the_same_way() -> None:
+    short, long, other = run("a", "upload.done"), run("a", "upload.done", "result.reported"), run("a", "upload.done", "job.failed")
+    assert not differences([orders(short), orders(long)])
+    [difference] = differences([orders(one) for one in (short, long, other)])
+    assert [runs for _, runs in difference.variants] == [[1, 2], [3]]
