@@ -120,8 +120,9 @@ def test_a_client_with_many_unreported_tasks_survives_a_restart(stack: Stack, cl
     wait_until(lambda: sum(task.state is done for task in client.tasks()) >= 60, "60 of them waiting to be reported", within=90, every=0.5)
 
     client.kill()
-    client.start_again()
+    # before the client is back: its own first call may come at once, and an update during a call is forgotten
     stack.project.configure(stop_sched=False)
+    client.start_again()
     client.update(stack.project)
 
     for job in jobs:
