@@ -110,9 +110,8 @@ def test_the_server_drops_layers_that_no_job_needs(containers: Containers, volun
 
     assert blobs_of(image("tool1")) - blobs_of(image("base")) == {name for name in gone if name.startswith("oci_")}
     again = containers.submit(image("tool1"), "cat", "/version")
-    wait_until(
-        lambda: "ok" in volunteer.exec(["sh", "-c", "touch slots/*/shared/go && echo ok"], check=False), "the job waiting", within=WITHIN
-    )
+    go = 'for folder in slots/*/shared; do touch "$folder/go" && echo told; done'
+    wait_until(lambda: "told" in volunteer.exec(["sh", "-c", go], check=False), "the job waiting", within=WITHIN)
     again.wait_for(JobState.VALIDATED, within=WITHIN)
     assert again.output("stdout") == b"first\n"
     assert len(containers.downloads()) == len(set(containers.downloads())), "the volunteer had kept its own"
