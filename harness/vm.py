@@ -46,7 +46,11 @@ _GUEST_LINE = re.compile(r"^(\d+):(\d\d):(\d\d\.\d+) (?:\S+ )?(?:VMMDev: )?Guest
 _LISTED = re.compile(r'^"(.*)" \{([0-9a-f-]{36})\}$')
 _ERROR_CODE = re.compile(r"\b([A-Z][A-Z0-9_]+) \(0x([0-9a-fA-F]{8})\)")
 #: what VBoxManage says of a VM that is just starting or stopping; the next call fares better
-_CHANGING = ("VBOX_E_VM_ERROR", "VBOX_E_INVALID_OBJECT_STATE", "VBOX_E_INVALID_VM_STATE", "E_ACCESSDENIED")
+_CHANGING = (
+    *("VBOX_E_VM_ERROR", "VBOX_E_INVALID_OBJECT_STATE", "VBOX_E_INVALID_VM_STATE", "E_ACCESSDENIED"),
+    "NS_ERROR_UNEXPECTED",  # the machine's session ended while it was being asked: "The session is not locked"
+    "NS_ERROR_ABORT",  # the same, when the machine's process goes
+)
 _PROGRAMS = ("VBoxHeadless", "VBoxSVC", "VBoxManage", "VBoxXPCOMIPCD", "VBoxNetDHCP", "VBoxNetNAT")
 
 

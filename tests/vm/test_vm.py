@@ -121,6 +121,23 @@ def test_an_error_of_vboxmanage_has_its_fields() -> None:
     assert "registered machine" in str(raised.value)
 
 
+class EndsWhileAsked(FakeContainer):
+    """Its machine's session ends in the middle of the first call."""
+
+    def exec_run(self, words: list[str]) -> Any:
+        answer = super().exec_run(words)
+        if len(self.calls) > 1:
+            return answer
+        said = "VBoxManage: error: The session is not locked (session state: Unlocked)\n"
+        return 1, f"{said}VBoxManage: error: Details: code NS_ERROR_UNEXPECTED (0x8000ffff), component SessionWrap\n".encode()
+
+
+def test_a_machine_that_ends_while_it_is_asked_is_asked_again() -> None:
+    container = EndsWhileAsked({"VBoxManage -q showvminfo": (0, 'VMState="poweroff"\n')})
+    assert VirtualBox(cast("Any", container)).vm("x").state == "poweroff"
+    assert len(container.calls) == 2
+
+
 def test_waits_say_what_they_saw() -> None:
     machine = VirtualBox(
         cast("Any", FakeContainer({"VBoxManage": (0, 'VMState="running"\nLogFldr="/logs"\nUUID="u-u"\n'), "cat": (0, LOG)}))

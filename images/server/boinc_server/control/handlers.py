@@ -267,6 +267,7 @@ class Handlers:
         project = self._project(request)
         name = request.path_params["name"]
         if request.method == "DELETE":
+            target = storage.download_path(project, storage.check_name(name))
             unfinished = (
                 select(models.workunit.c.name)
                 .where(models.workunit.c.file_delete_state == int(FileDeleteState.INIT))
@@ -277,7 +278,6 @@ class Handlers:
                 user = tx.one(unfinished)
                 if user is not None:
                     raise ControlError(409, "in_use", f"job {user.name} is not done and needs {name}")
-                target = storage.download_path(project, storage.check_name(name))
                 target.unlink(missing_ok=True)
                 Path(f"{target}.md5").unlink(missing_ok=True)
             return Response(status_code=204)
