@@ -1,10 +1,13 @@
 """Known bugs of BOINC about tasks and work fetch, where a scenario file does not say enough."""
 
+from typing import Any
+
 import pytest
 
 from harness import JobState, containers
 from harness.client import Client
 from harness.guirpc import ResultState, RunMode
+from harness.guirpc.numbers import ExitStatus
 from harness.jobs import Outcome, ValidateState
 from harness.stack import Stack
 from harness.versions import ClientVersion
@@ -13,8 +16,6 @@ from harness.waiting import wait_until
 pytestmark = pytest.mark.virtual_time(reason="it skips backoffs")
 
 STATE_FILE = "/var/lib/boinc/client_state.xml"
-#: EXIT_SIGNAL
-KILLED_BY_SIGNAL = 193
 ONE_AT_A_TIME = "<app_config><project_max_concurrent>1</project_max_concurrent></app_config>"
 #: the first result is no good, whatever is in it; later ones are
 PICKY = """
@@ -113,8 +114,8 @@ def test_a_project_with_app_config_gives_work_after_a_reset(stack: Stack, client
 @pytest.mark.project(max_wus_to_send=200)
 def test_a_client_with_many_unreported_tasks_survives_a_restart(stack: Stack, client_version: ClientVersion) -> None:
     # Once in some hundred starts boinc_init() ends an application with SIGSEGV (seen with 8.0.4): that job is sent again.
-    again = {"max_error_results": 3, "max_total_results": 4}
-    jobs = [stack.project.submit("sleeper", command_line="0", rsc_fpops_est=1e9, **again) for _ in range(100)]
+    options: dict[str, Any] = {"rsc_fpops_est": 1e9, "max_error_results": 3, "max_total_results": 4}
+    jobs = [stack.project.submit("sleeper", command_line="0", **options) for _ in range(100)]
     client = stack.client(attach=True, preferences={"work_buf_min_days": 1})
     stack.history.wait_for(
         lambda event: event.kind == "result.sent" and len(stack.history.find("result.sent")) >= 100, "all sent", within=30
@@ -132,7 +133,7 @@ def test_a_client_with_many_unreported_tasks_survives_a_restart(stack: Stack, cl
     for job in jobs:
         job.wait_for(JobState.VALIDATED, within=90)
     results = stack.project.results()
-    crashed = [result for result in results if result.exit_status == KILLED_BY_SIGNAL]
+    crashed = [result for result in results if result.exit_status == ExitStatus.SIGNAL]
     assert len(results) == 100 + len(crashed)
     assert len(crashed) < 5
 
