@@ -113,7 +113,8 @@ def test_a_project_with_app_config_gives_work_after_a_reset(stack: Stack, client
 @pytest.mark.time_rate(40)
 @pytest.mark.project(max_wus_to_send=200)
 def test_a_client_with_many_unreported_tasks_survives_a_restart(stack: Stack, client_version: ClientVersion) -> None:
-    # Once in some hundred starts boinc_init() ends an application with SIGSEGV (seen with 8.0.4): that job is sent again.
+    # Two things end a task now and then, and are not what this is about: a SIGSEGV in boinc_init() (193, once in some hundred starts, seen
+    # with 8.0.4), and a client that is killed between the end of an upload and the next writing of its state (-187, seen with 7.20.5).
     options: dict[str, Any] = {"rsc_fpops_est": 1e9, "max_error_results": 3, "max_total_results": 4}
     jobs = [stack.project.submit("sleeper", command_line="0", **options) for _ in range(100)]
     client = stack.client(attach=True, preferences={"work_buf_min_days": 1})
@@ -133,9 +134,10 @@ def test_a_client_with_many_unreported_tasks_survives_a_restart(stack: Stack, cl
     for job in jobs:
         job.wait_for(JobState.VALIDATED, within=90)
     results = stack.project.results()
-    crashed = [result for result in results if result.exit_status == ExitStatus.SIGNAL]
-    assert len(results) == 100 + len(crashed)
-    assert len(crashed) < 5
+    failed = [result for result in results if result.outcome is Outcome.CLIENT_ERROR]
+    assert {result.exit_status for result in failed} <= {ExitStatus.SIGNAL, -187}
+    assert len(results) == 100 + len(failed)
+    assert len(failed) < 10
 
 
 @pytest.mark.issue(3061)
