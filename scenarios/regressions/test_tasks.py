@@ -113,8 +113,8 @@ def test_a_project_with_app_config_gives_work_after_a_reset(stack: Stack, client
 @pytest.mark.time_rate(40)
 @pytest.mark.project(max_wus_to_send=200)
 def test_a_client_with_many_unreported_tasks_survives_a_restart(stack: Stack, client_version: ClientVersion) -> None:
-    # Two things end a task now and then, and are not what this is about: a SIGSEGV in boinc_init() (193, once in some hundred starts, seen
-    # with 8.0.4), and a client that is killed between the end of an upload and the next writing of its state (-187, seen with 7.20.5).
+    # Seen now and then, neither explained yet: a SIGSEGV at an application's start (193; once with 8.0.4), and a permanent upload error of
+    # tasks whose client was killed (ERR_RESULT_UPLOAD, -187; two tasks in one run with 7.20.5), which may belong to this report.
     options: dict[str, Any] = {"rsc_fpops_est": 1e9, "max_error_results": 3, "max_total_results": 4}
     jobs = [stack.project.submit("sleeper", command_line="0", **options) for _ in range(100)]
     client = stack.client(attach=True, preferences={"work_buf_min_days": 1})
