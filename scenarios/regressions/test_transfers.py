@@ -2,8 +2,10 @@
 
 import pytest
 
-from harness import JobState
+from harness import JobState, containers
+from harness.client import Client
 from harness.guirpc import RpcFailed, RpcRefused
+from harness.history import WaitFailed
 from harness.jobs import Outcome
 from harness.stack import Stack
 from harness.versions import ClientVersion
@@ -11,6 +13,7 @@ from harness.waiting import wait_until
 
 pytestmark = [pytest.mark.virtual_time(reason="it skips backoffs"), pytest.mark.project(next_rpc_delay=0)]
 
+STATE_FILE = "/var/lib/boinc/client_state.xml"
 OUTPUT = """<output_template>
 <file_info>
 <name><OUTFILE_0/></name>
@@ -70,6 +73,33 @@ def test_an_output_that_vanished_is_an_error_and_no_endless_upload(stack: Stack,
 
     assert job.results()[0].outcome is Outcome.CLIENT_ERROR
     assert "output file missing or invalid" in str(job.results()[0].record["stderr_out"])
+
+
+@pytest.mark.issue(1700)
+@pytest.mark.known_failure(reason="an output is deleted once it is uploaded, and client_state.xml says so only later", raises=WaitFailed)
+def test_a_power_cut_right_after_an_upload_loses_no_task(stack: Stack, client_version: ClientVersion) -> None:
+    stack.faults.http("upload", status=503, times=1)
+    client = stack.client(attach=True)
+    job = stack.project.submit("uppercase", input=b"power cut", max_error_results=1, max_total_results=1)
+    client.update(stack.project)
+    client.wait_message("Backing off")
+    stack.project.configure(stop_sched=True)  # nobody hears of the task before the power cut
+    written = wait_until(lambda: state_with_a_backoff(client), "a client_state.xml that knows of the upload's backoff", within=10)
+
+    client.retry_transfers(stack.project)
+    client.wait_message("Finished upload")
+    with stack.faults.kill(client):
+        containers.write_file(client.container, STATE_FILE, written, owner=client.USER_ID)  # the last one that reached the disk
+        stack.project.configure(stop_sched=False)
+    client.update(stack.project)
+
+    job.wait_for(JobState.VALIDATED)
+
+
+def state_with_a_backoff(client: Client) -> bytes | None:
+    """The client's state file, once an upload that failed is in it."""
+    state = containers.read_file(client.container, STATE_FILE)
+    return state if b"<num_retries>1</num_retries>" in state else None
 
 
 def in_hours(stack: Stack, hours: float) -> float:
