@@ -8,10 +8,18 @@ import tarfile
 from collections.abc import Sequence
 from typing import Any
 
-CONFIG = (
-    "<boinc>\n<config>\n<long_name>p</long_name>\n</config>\n<daemons>\n<daemon><cmd>feeder -d 3</cmd></daemon>\n</daemons>\n</boinc>\n"
-)
+CONFIG = """<boinc>
+<config>
+<long_name>p</long_name>
+</config>
+<daemons>
+<daemon><cmd>feeder -d 3</cmd></daemon>
+<daemon><cmd>file_deleter -d 3</cmd></daemon>
+</daemons>
+</boinc>
+"""
 PROJECT = "<boinc>\n<platform><name>x86_64-pc-linux-gnu</name></platform>\n</boinc>\n"
+BINARIES = "sample_bitwise_validator\nsample_trivial_validator\nsample_dummy_assimilator\nscript_validator\nscript_assimilator\n"
 ROOT = "/home/boincadm/project"
 
 
@@ -93,7 +101,7 @@ class FakeTrio:
         if script == "bin/xadd":
             found = re.findall(r"<app><name>(.*?)</name>", self.text("project.xml"))
             self.database.apps += [name for name in found if name not in self.database.apps]
-        return {"id -u": "1000\n", "ls bin": "sample_bitwise_validator\nsample_dummy_assimilator\n"}.get(script, "")
+        return {"id -u": "1000\n", "ls bin": BINARIES}.get(script, "")
 
     def path(self, relative: str) -> str:
         return f"{ROOT}/{relative}"

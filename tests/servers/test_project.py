@@ -7,7 +7,9 @@ import pytest
 from harness import containers
 from harness.capabilities import Capability, Unsupported
 from harness.clock import Clock
+from harness.errors import UsageError
 from harness.history import History
+from harness.project.base import Account
 from harness.project.upstream.project import UpstreamProject
 
 from .fake_trio import ROOT, FakeTrio, read_file, write_file
@@ -119,16 +121,86 @@ def test_maintenance_ends_again(trio: FakeTrio, project: UpstreamProject) -> Non
     assert trio.scripts[-2:] == ["touch stop_upload", "rm -f stop_upload"]
 
 
-def test_files_go_below_apps_and_templates_only(project: UpstreamProject) -> None:
-    for path in ("keys/code_sign_private", "apps/../keys/x", ""):
+def test_files_go_where_a_scenario_may_put_them_and_nowhere_else(trio: FakeTrio, project: UpstreamProject) -> None:
+    for path in ("keys/code_sign_private", "apps/../keys/x", "", "config.xml"):
         with pytest.raises(Unsupported):
             project.put_file(path, b"x")
+        with pytest.raises(Unsupported):
+            project.get_file(path)
+    project.put_file("plan_class_spec.xml", b"<plan_classes/>")
+    assert project.get_file("plan_class_spec.xml") == trio.apache.files[f"{ROOT}/plan_class_spec.xml"] == b"<plan_classes/>"
+
+
+def test_daemons_that_were_stopped_are_started_again(trio: FakeTrio, project: UpstreamProject) -> None:
+    project.configure(stop_daemons=True)
+    project.configure(stop_daemons=False)
+    touched, ended, removed, started = trio.scripts[-4:]
+    assert (touched, removed, started) == ("touch stop_daemons", "rm -f stop_daemons", "bin/start --cron")
+    assert "tail --pid" in ended, "it waits until they have ended"
+
+
+def test_no_scripts_of_cron_start_daemons_that_a_scenario_stopped(trio: FakeTrio, project: UpstreamProject) -> None:
+    assert trio.text(f"{project.name}.cronjob") == ""
+
+
+def test_outputs_are_kept_unless_a_scenario_wants_them_gone(trio: FakeTrio, project: UpstreamProject) -> None:
+    project.install_app("uppercase")
+    assert "--preserve_result_files" in trio.text("config.xml")
+    project.configure(keep_outputs=False)
+    assert "--preserve_result_files" not in trio.text("config.xml")
+    assert "pid_*/file_deleter.pid" in trio.scripts[-1]
+    assert "uppercase" not in trio.scripts[-1], "only what changed is started anew"
+    project.configure(dont_delete_files=True)
+    assert "--preserve_result_files --preserve_wu_files" in trio.text("config.xml")
+
+
+def test_scripts_validate_and_assimilate_and_plug_ins_in_python_are_refused(trio: FakeTrio, project: UpstreamProject) -> None:
+    project.configure(script_validators={"uppercase": {"init_script": "init.sh files"}}, assimilators={"uppercase": "script:keep.sh files"})
+    project.install_app("uppercase")
+    config = trio.text("config.xml")
+    assert "<cmd>script_validator -d 3 --app uppercase --sleep_interval 1 --init_script 'init.sh files'</cmd>" in config
+    assert "<cmd>script_assimilator -d 3 --app uppercase --sleep_interval 1 --script 'keep.sh files'</cmd>" in config
+    for name in ("validators", "assimilators"):
+        with pytest.raises(Unsupported, match=name):
+            project.configure(**{name: {"uppercase": "python:a.py:b"}})
+
+    project.configure(validators={"uppercase": "trivial"}, script_validators={})
+    assert "<cmd>sample_trivial_validator -d 3 --app uppercase --sleep_interval 1</cmd>" in trio.text("config.xml")
+    assert "uppercase_validator.pid" in trio.scripts[-1]
+    assert "uppercase_assimilator" not in trio.scripts[-1]
+
+
+def test_options_that_are_files_are_written(trio: FakeTrio, project: UpstreamProject) -> None:
+    project.configure(do_file_delete_regex="in_.*", max_jobs_in_progress="<max_jobs_in_progress/>")
+    assert trio.text("file_delete_regex") == "in_.*\n"
+    assert trio.text("config_aux.xml").splitlines() == ["<config_aux>", "<max_jobs_in_progress/>", "</config_aux>"]
+
+
+def test_rows_are_read_and_changed_as_an_administrator_does(trio: FakeTrio, project: UpstreamProject) -> None:
+    project.table("host_app_version", host_id=1)
+    assert trio.database.statements[-1] == "SELECT * FROM `host_app_version` WHERE `host_id` = %s"
+    project.edit("app", "uppercase", beta=1)
+    assert trio.database.statements[-1] == "UPDATE `app` SET `beta` = %s WHERE name = %s"
+    assert trio.scripts[-1].startswith("touch reread_db")
+    project.send_to_host(1, "<trickle_down/>", variety="v")
+    assert trio.database.statements[-1].startswith("INSERT INTO msg_to_host ")
+    project.allow_submission(Account(7, "a@b.test", "", ""))
+    assert trio.database.statements[-1].startswith("REPLACE INTO user_submit ")
+    with pytest.raises(UsageError):
+        project.table("host; DROP TABLE host")
+    with pytest.raises(UsageError):
+        project.edit("user", 1, **{"name` = 1, `id": 1})
+
+
+def test_a_broadcast_is_an_option_without_a_value(trio: FakeTrio, project: UpstreamProject) -> None:
+    project.submit("uppercase", broadcast=True)
+    assert trio.scripts[-1].endswith("--broadcast")
 
 
 def test_a_platform_is_deprecated_in_the_database_and_the_feeder_told(trio: FakeTrio, project: UpstreamProject) -> None:
     project.deprecate_platform("x86_64-pc-linux-gnu")
     assert any(statement.startswith("UPDATE platform SET deprecated = 1") for statement in trio.database.statements)
-    assert trio.scripts[-1] == "touch reread_db"
+    assert trio.scripts[-1].startswith("touch reread_db; timeout "), "it waits until that is done"
 
 
 def test_the_key_cannot_be_changed(project: UpstreamProject) -> None:

@@ -19,7 +19,7 @@ import httpx
 
 from harness import containers, engine
 from harness.capabilities import Capability, Unsupported
-from harness.errors import HarnessError
+from harness.errors import HarnessError, UsageError
 from harness.history import History
 from harness.jobs import Job, Result
 from harness.project.base import Account, Project
@@ -34,6 +34,14 @@ ADMIN: Final = 1000
 TIMEOUT: Final = 30.0
 #: bytes of a job's inputs up to which the history holds them
 RECORDED_INPUTS: Final = 64_000
+#: folders and files of a project that scenarios may write and read
+FOLDERS: Final = frozenset({"apps", "templates", "bin"})
+FILES: Final = frozenset({"plan_class_spec.xml", "gui_urls.xml", "project_files.xml", "terms_of_use.txt"})
+#: end one daemon, and all that a trigger file tells to end
+_END_DAEMON: Final = "kill $(cat pid_*/{name}.pid) && timeout 20 tail --pid=$(cat pid_*/{name}.pid) -f /dev/null"
+#: the feeder removes the file when it has read them; where the daemons are stopped, it reads them at its start
+_REREAD: Final = "touch reread_db; timeout 20 bash -c 'while [ -e reread_db -a ! -e stop_daemons ]; do sleep 0.1; done'"
+_ALL_ENDED: Final = 'for file in pid_*/*.pid; do timeout 20 tail --pid="$(cat "$file")" -f /dev/null; done'
 
 
 class WebRpcFailed(HarnessError):
@@ -65,6 +73,7 @@ class UpstreamProject(Project):
         self._samples = samples
         self._account: Account | None = None
         self._apps: set[str] = set()
+        self._daemon_options: dict[str, object] = {"keep_outputs": True}
         self._check(config)
         with ExitStack() as undo:
             undo.callback(trio.close)
@@ -82,9 +91,13 @@ class UpstreamProject(Project):
         install_journal(self._database)
         self._make_folder(setup.RPCS)
         options = {"debug_req_reply_dir": trio.path(setup.RPCS), **setup.OPTIONS, **_elements(config)}
-        self._write("config.xml", setup.with_options(setup.paced(self._read("config.xml")), options))
+        self._take(config)
+        text = setup.with_options(setup.paced(self._read("config.xml")), options)
+        self._write("config.xml", setup.with_deletion(text, **self._deletion()))
+        self._write(f"{self.name}.cronjob", "")  # its bin/start --cron would start daemons that a scenario has stopped
         trio.run()
         self._uid = int(trio.tool("id -u").strip())
+        self._files(config)
         self._triggers(config)
 
     def __repr__(self) -> str:
@@ -185,19 +198,44 @@ class UpstreamProject(Project):
         if columns:
             settings = ", ".join(f"`{column}` = %s" for column in columns)
             self._database.execute(f"UPDATE app SET {settings} WHERE name = %s", [*columns.values(), name])
-        daemons = setup.daemons_of(name, self.trio.tool("ls bin").split())
-        self._write("config.xml", setup.with_daemons(self._read("config.xml"), daemons))
-        self.trio.tool("touch reread_db; bin/start")
+        self._set_daemons([name])
+        self._start_daemons()
+        self._reread()
+
+    def _set_daemons(self, apps: Sequence[str]) -> list[str]:
+        """Write the daemons of applications into config.xml; the names of those whose command is another now."""
+        binaries = self.trio.tool("ls bin").split()
+        daemons = [daemon for app in apps for daemon in setup.daemons_of(app, binaries, self._daemon_options)]
+        before = self._read("config.xml")
+        self._write("config.xml", setup.with_daemons(before, daemons))
+        return [daemon.name for daemon in daemons if daemon.element() not in before]
+
+    def _start_daemons(self, *again: str) -> None:
+        """Start the daemons that do not run; those named are ended first. bin/start without --cron would sleep 5 s more."""
+        ended = [_END_DAEMON.format(name=shlex.quote(name)) for name in again]
+        self.trio.tool("\n".join([*ended, "bin/start --cron"]))
+
+    def _reread(self) -> None:
+        """Have the feeder take over what changed of applications and versions, and wait until it has."""
+        self.trio.tool(_REREAD)
 
     def put_file(self, path: str, content: bytes, *, executable: bool = False) -> None:
+        self._put({self._checked(path): (content, executable)})
+
+    def get_file(self, path: str) -> bytes:
+        return containers.read_file(self.trio.apache, self.trio.path(self._checked(path)))
+
+    def _checked(self, path: str) -> str:
+        """A path below the project's folder that scenarios may use. Raises `Unsupported`."""
         parts = PurePosixPath(path).parts
-        if not parts or parts[0] not in ("apps", "templates") or ".." in parts:
+        if not parts or ".." in parts or not (parts[0] in FOLDERS or path in FILES):
             raise Unsupported(Capability.OPTIONS, self._server, details=f"the file {path}")
-        self._put({path: (content, executable)})
+        return path
 
     def update_versions(self) -> Sequence[Mapping[str, object]]:
         before = {row["id"] for row in self._database.rows("SELECT id FROM app_version")}
         self.trio.tool("yes | bin/update_versions")
+        self._reread()
         found = self._database.rows(
             "SELECT v.*, a.name AS app_name, p.name AS platform FROM app_version v "
             "JOIN app a ON a.id = v.appid JOIN platform p ON p.id = v.platformid ORDER BY v.id"
@@ -206,7 +244,7 @@ class UpstreamProject(Project):
 
     def deprecate_platform(self, name: str) -> None:
         self._database.execute("UPDATE platform SET deprecated = 1 WHERE name = %s", [name])
-        self.trio.tool("touch reread_db")
+        self._reread()
 
     def change_code_sign_key(self, *, announce: bool = True) -> None:
         raise Unsupported(Capability.KEY_CHANGE, self._server, details=f"announce={announce}")
@@ -216,20 +254,52 @@ class UpstreamProject(Project):
     def _check(self, options: Mapping[str, object]) -> None:
         """Refuse options that are the embedded server's own."""
         for name, value in options.items():
-            if name not in setup.KNOWN and name not in setup.TRIGGERS:
+            if not setup.can_set(name, value):
                 raise Unsupported(Capability.OPTIONS, self._server, details=f"{name}={value!r}")
 
     def _triggers(self, options: Mapping[str, object]) -> None:
         for name, value in options.items():
             if name in setup.TRIGGERS:
-                file = setup.TRIGGERS[name]
-                self.trio.tool(f"touch {file}" if value else f"rm -f {file}")
+                self.trio.tool(f"touch {setup.TRIGGERS[name]}" if value else f"rm -f {setup.TRIGGERS[name]}")
+        if options.get("stop_daemons"):
+            self.trio.tool(_ALL_ENDED)
+        elif "stop_daemons" in options:
+            self._start_daemons()
+
+    def _files(self, options: Mapping[str, object]) -> None:
+        files = {path: setup.file_content(name, options[name]) for name, path in setup.FILES.items() if name in options}
+        if files:
+            self._put({path: (content.encode(), False) for path, content in files.items()})
+
+    def _take(self, options: Mapping[str, object]) -> None:
+        self._daemon_options |= {name: value for name, value in options.items() if name in setup.DAEMONS}
+
+    def _deletion(self) -> dict[str, bool]:
+        """What the file_deleter may remove, by the embedded server's options."""
+        everything = bool(self._daemon_options.get("dont_delete_files"))
+        return {"outputs": not everything and not self._daemon_options["keep_outputs"], "inputs": not everything}
+
+    def _daemons(self, options: Mapping[str, object]) -> None:
+        """Start daemons anew whose command line an option changes."""
+        if not setup.DAEMONS & options.keys():
+            return
+        self._take(options)
+        changed = self._set_daemons([app for app in self._apps if self._known(app)])
+        before = self._read("config.xml")
+        after = setup.with_deletion(before, **self._deletion())
+        if after != before:
+            self._write("config.xml", after)
+            changed.append("file_deleter")
+        if changed:
+            self._start_daemons(*changed)
 
     def configure(self, **options: object) -> None:
         self._check(options)
         elements = _elements(options)
         if elements:
             self._write("config.xml", setup.with_options(self._read("config.xml"), elements))
+        self._daemons(options)
+        self._files(options)
         self._triggers(options)
         self.history.add("scenario.configured", "scenario", project=self.name, options=options)
 
@@ -265,7 +335,7 @@ class UpstreamProject(Project):
         templates: Mapping[str, object],
         options: Mapping[str, object],
     ) -> work.Request:
-        unknown = sorted(set(options) - work.OPTIONS)
+        unknown = sorted(set(options) - work.OPTIONS - work.FLAGS)
         if unknown:
             raise Unsupported(Capability.OPTIONS, self._server, details=f"{unknown[0]} of a job")
         files = [] if contents is None else [contents] if isinstance(contents, bytes) else list(contents)
@@ -336,6 +406,33 @@ class UpstreamProject(Project):
     def users(self) -> list[Mapping[str, object]]:
         return list(self._database.rows("SELECT * FROM user ORDER BY id"))
 
+    # --- tables
+
+    def table(self, name: str, /, **where: object) -> list[Mapping[str, object]]:
+        conditions = " AND ".join(f"`{_identifier(column)}` = %s" for column in where) or "1"
+        rows = self._database.rows(f"SELECT * FROM `{_identifier(name)}` WHERE {conditions}", list(where.values()))
+        return sorted(rows, key=lambda row: int(str(row.get("id", 0))))
+
+    def edit(self, table: str, row: int | str, **columns: object) -> None:
+        settings = ", ".join(f"`{_identifier(column)}` = %s" for column in columns)
+        key = "name" if table == "app" else "id"
+        self._database.execute(f"UPDATE `{_identifier(table)}` SET {settings} WHERE {key} = %s", [*columns.values(), row])
+        if table in ("app", "app_version"):
+            self._reread()
+
+    def send_to_host(self, host: int, xml: str, *, variety: str = "") -> None:
+        self._database.execute(
+            "INSERT INTO msg_to_host (create_time, hostid, variety, handled, xml) VALUES (UNIX_TIMESTAMP(), %s, %s, 0, %s)",
+            [host, variety, xml],
+        )
+
+    def allow_submission(self, account: Account) -> None:
+        self._database.execute(
+            "REPLACE INTO user_submit (user_id, quota, logical_start_time, submit_all, manage_all, max_jobs_in_progress) "
+            "VALUES (%s, 0, 0, 1, 0, 0)",
+            [account.id],
+        )
+
     def _names(self, result_id: int) -> dict[str, str]:
         """Logical name -> physical name of a result's output files (result.xml_doc_in)."""
         [row] = self._database.rows("SELECT xml_doc_in FROM result WHERE id = %s", [result_id])
@@ -405,4 +502,11 @@ def file_names(xml_doc_in: str) -> dict[str, str]:
 
 def _elements(options: Mapping[str, object]) -> dict[str, object]:
     """Those options that are elements of config.xml."""
-    return {name: value for name, value in options.items() if name not in setup.TRIGGERS}
+    return {name: value for name, value in options.items() if name in setup.KNOWN}
+
+
+def _identifier(name: str) -> str:
+    """A table's or column's name as it may stand between backticks. Raises `UsageError`."""
+    if not re.fullmatch(r"[A-Za-z_]\w*", name):
+        raise UsageError("this is no name of a table or column", thing=name, expected="letters, digits and underscores")
+    return name

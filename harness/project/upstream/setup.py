@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import re
+import shlex
 import tarfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -36,21 +37,38 @@ PACE: Final = 1
 RPCS: Final = "harness_rpcs"
 #: options that are files of that name in the project's folder
 TRIGGERS: Final = {"stop_sched": "stop_sched", "stop_upload": "stop_upload", "stop_daemons": "stop_daemons", "stop_web": "stop_web"}
+#: options that are the content of a file in the project's folder
+FILES: Final = {"do_file_delete_regex": "file_delete_regex", "max_jobs_in_progress": "config_aux.xml"}
+#: options that are the command lines of daemons
+DAEMONS: Final = frozenset({"keep_outputs", "dont_delete_files", "validators", "script_validators", "assimilators"})
 #: options of config.xml (sched/sched_config.cpp, html/inc) that can be set on an upstream project; others are the embedded server's own
 KNOWN: Final = frozenset(
     {
         *OPTIONS,
-        *("disable_account_creation", "min_passwd_length", "invite_codes", "maintenance_delay"),
+        *("disable_account_creation", "no_web_account_creation", "min_passwd_length", "maintenance_delay", "ended", "master_url"),
+        *("account_creation_rpc_require_consent", "account_manager", "ban_os", "ban_cpu"),
         *("min_core_client_version", "min_core_client_version_announced", "min_core_client_upgrade_deadline"),
-        *("dont_send_code_sign_key", "max_wus_in_progress", "max_wus_in_progress_gpu", "max_jobs_in_progress", "gpu_multiplier"),
-        *("max_ncpus", "report_max", "one_result_per_host_per_wu", "homogeneous_redundancy", "default_disk_min_free_gb"),
-        *("default_disk_max_used_gb", "default_disk_max_used_pct", "ignore_delay_bound", "non_cpu_intensive"),
+        *("max_wus_in_progress", "max_wus_in_progress_gpu", "gpu_multiplier", "max_ncpus", "max_results_accepted", "report_max"),
+        *("one_result_per_host_per_wu", "homogeneous_redundancy", "default_disk_min_free_gb", "ignore_delay_bound", "non_cpu_intensive"),
         *("version_select_random_factor", "prefer_primary_platform", "user_filter", "distinct_beta_apps", "strict_memory_bound"),
+        *("verify_files_on_app_start", "keyword_sched", "request_time_stats_log"),
         *("reliable_max_avg_turnaround", "reliable_on_priority", "reliable_priority_on_over", "reliable_reduced_delay_bound"),
         *("reliable_priority_on_over_except_error", "report_grace_period", "grace_period_hours", "uldl_dir_fanout", "delete_delay_hours"),
-        *("max_granted_credit", "msg_to_host", "enable_assignment", "enable_assignment_multi", "symstore", "request_delay"),
+        *("msg_to_host", "enable_assignment", "enable_assignment_multi", "symstore"),
     }
 )
+
+
+def can_set(name: str, value: object) -> bool:
+    """Can an upstream project be given this option? Plug-ins in Python are the embedded server's own."""
+    if name in ("validators", "assimilators"):
+        return isinstance(value, Mapping) and all(plugin in VALIDATORS or str(plugin).startswith("script:") for plugin in value.values())
+    return name in KNOWN or name in TRIGGERS or name in FILES or name in DAEMONS
+
+
+def file_content(name: str, value: object) -> str:
+    """The content of one of `FILES`."""
+    return f"<config_aux>\n{value}\n</config_aux>\n" if name == "max_jobs_in_progress" else f"{value}\n"
 
 
 def with_options(config: str, options: Mapping[str, object]) -> str:
@@ -79,41 +97,81 @@ class Daemon:
 
 
 def with_daemons(config: str, daemons: Iterable[Daemon]) -> str:
-    """A config.xml with more daemons; one of the same command is not added twice."""
+    """A config.xml with these daemons; one of the same name is replaced."""
     for daemon in daemons:
-        if f"<cmd>{escape(daemon.command)}</cmd>" not in config:
-            if "</daemons>" not in config:
-                raise HarnessError("this is no config.xml", thing=config[:200], expected="a <daemons> element")
-            config = config.replace("</daemons>", f"    {daemon.element()}\n    </daemons>", 1)
+        if "</daemons>" not in config:
+            raise HarnessError("this is no config.xml", thing=config[:200], expected="a <daemons> element")
+        element = daemon.element()
+        pattern = rf"<daemon>(?:(?!</daemon>).)*<pid_file>{re.escape(daemon.name)}\.pid</pid_file></daemon>"
+        config, count = re.subn(pattern, lambda _match, element=element: element, config, flags=re.DOTALL)  # type: ignore[misc]
+        if not count:
+            config = config.replace("</daemons>", f"    {element}\n    </daemons>", 1)
     return config
 
 
 def paced(config: str) -> str:
-    """A config.xml whose daemons look every `PACE` seconds, and whose file_deleter keeps what a scenario looks at afterwards."""
+    """A config.xml whose daemons look every `PACE` seconds, and without tasks: bin/start runs those beside the daemons.
+
+    They write statistics and web pages that no scenario asks for, and take a while.
+    """
 
     def faster(match: re.Match[str]) -> str:
         command = match[1].strip()
-        if "--sleep_interval" in command:
-            return match[0]
-        more = f" --sleep_interval {PACE}" + (" --preserve_result_files" if command.startswith("file_deleter") else "")
-        return f"<cmd>{command}{more}</cmd>"
+        return match[0] if "--sleep_interval" in command else f"<cmd>{command} --sleep_interval {PACE}</cmd>"
 
+    config = re.sub(r"<tasks>.*?</tasks>", "<tasks></tasks>", config, flags=re.DOTALL)
     head, daemons, tail = config.partition("<daemons>")
     inside, end, rest = tail.partition("</daemons>")
     return head + daemons + re.sub(r"<cmd>(.*?)</cmd>", faster, inside, flags=re.DOTALL) + end + rest
 
 
-def daemons_of(app: str, binaries: Sequence[str]) -> list[Daemon]:
-    """The validator and the assimilator of an application, of those that the project's bin/ holds (their names have changed)."""
-    assimilators = ("sample_dummy_assimilator", "sample_assimilator", "single_job_assimilator")
-    chosen = {"validator": ("sample_bitwise_validator",), "assimilator": assimilators}
+def with_deletion(config: str, *, outputs: bool, inputs: bool) -> str:
+    """A config.xml whose file_deleter removes what it finds to be removed of these kinds, and leaves the others."""
+    flags = ("" if outputs else " --preserve_result_files") + ("" if inputs else " --preserve_wu_files")
+
+    def chosen(match: re.Match[str]) -> str:
+        return f"<cmd>{re.sub(r' --preserve_(?:result|wu)_files', '', match[1])}{flags}</cmd>"
+
+    return re.sub(r"<cmd>(\s*file_deleter\b.*?)</cmd>", chosen, config, flags=re.DOTALL)
+
+
+#: validators by the embedded server's names for them
+VALIDATORS: Final = {"bitwise": "sample_bitwise_validator", "trivial": "sample_trivial_validator"}
+_ASSIMILATORS: Final = ("sample_dummy_assimilator", "sample_assimilator", "single_job_assimilator")
+
+
+def daemons_of(app: str, binaries: Sequence[str], options: Mapping[str, object] | None = None) -> list[Daemon]:
+    """The validator and the assimilator of an application, of those that the project's bin/ holds (their names have changed).
+
+    `options`: those of `DAEMONS` that are in force.
+    """
+    chosen = {"validator": _validator(app, options or {}), "assimilator": _assimilator(app, options or {})}
     found = []
-    for what, names in chosen.items():
-        program = next((name for name in names if name in binaries), None)
+    for what, (programs, more) in chosen.items():
+        program = next((name for name in programs if name in binaries), None)
         if program is None:
-            raise HarnessError(f"the project has no {what}", thing=app, expected=f"one of {', '.join(names)} in its bin/")
-        found.append(Daemon(f"{program} -d 3 --app {app} --sleep_interval {PACE}", f"{app}_{what}"))
+            raise HarnessError(f"the project has no {what}", thing=app, expected=f"one of {', '.join(programs)} in its bin/")
+        found.append(Daemon(f"{program} -d 3 --app {app} --sleep_interval {PACE}{more}", f"{app}_{what}"))
     return found
+
+
+def _of(options: Mapping[str, object], name: str, app: str) -> object:
+    value = options.get(name)
+    return value.get(app) if isinstance(value, Mapping) else None
+
+
+def _validator(app: str, options: Mapping[str, object]) -> tuple[Sequence[str], str]:
+    scripts = _of(options, "script_validators", app)
+    if isinstance(scripts, Mapping):
+        return ("script_validator",), "".join(f" --{name} {shlex.quote(str(script))}" for name, script in scripts.items())
+    return (VALIDATORS[str(_of(options, "validators", app) or "bitwise")],), ""
+
+
+def _assimilator(app: str, options: Mapping[str, object]) -> tuple[Sequence[str], str]:
+    script = str(_of(options, "assimilators", app) or "")
+    if script:
+        return ("script_assimilator",), f" --script {shlex.quote(script.removeprefix('script:'))}"
+    return _ASSIMILATORS, ""
 
 
 def with_app(project_xml: str, name: str, friendly: str = "") -> str:

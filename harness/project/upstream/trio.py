@@ -10,6 +10,7 @@ code signing key stays readable in the apache container, so that bin/update_vers
 
 from __future__ import annotations
 
+import re
 import threading
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from docker.models.containers import Container
 from docker.types import EndpointConfig
 
 from harness import containers, engine, labels
-from harness.containers import ContainerFailed
+from harness.containers import LOG_TAIL, ContainerFailed
 from harness.errors import HarnessError
 from harness.project.upstream.database import Database, DatabaseGone
 from harness.project.upstream.imageset import ImageSet
@@ -37,6 +38,12 @@ WEB_PORT: Final = 80
 SOCKET: Final = "/var/run/docker.sock"
 #: a group that no image has: makeproject-step3.sh makes one of the socket's number
 SOCKET_GROUP: Final = 64998
+#: seconds between two looks whether the project is up: each asks the engine for the log
+EVERY: Final = 0.25
+#: what supervisord says of its program "start" (makeproject-step3.sh) when that will not be tried again
+_GAVE_UP: Final = re.compile(
+    r"gave up: start entered FATAL|(?s:success: start entered RUNNING.*)exited: start \(exit status \d+; not expected\)"
+)
 
 
 class ToolFailed(HarnessError):
@@ -179,11 +186,30 @@ class Trio:
 
     def run(self, *, within: Deadline | float = STEP) -> None:
         """Start apache, and with it the daemons; wait until the project answers and is up."""
-        self.apache.start()
         client = engine.connect()
+        self.apache.start()
         client.networks.get(self._rig.control_network).connect(self.apache, aliases=["control"])
-        wait_until(self.answers, f"{self.project} to answer on its web port", within=within, last_state=self.log)
+        wait_until(self._up, f"{self.project} to answer on its web port, with its daemons", within=within, every=EVERY, last_state=self.log)
         client.networks.get(self._rig.volunteers_network).connect(self.apache, aliases=["boinc.test"])
+
+    def _up(self) -> bool:
+        """Does the project answer, and has bin/start ended? Raises `ContainerFailed` if that will never be."""
+        self.apache.reload()
+        log = containers.log_tail(self.apache, 500)
+        why = start_failure(self.apache.status, int(self.apache.attrs["State"].get("ExitCode") or 0), log)
+        if why:
+            raise ContainerFailed(str(self.apache.name), self._images.apache, why, log="\n".join(log.splitlines()[-LOG_TAIL:]))
+        return self.answers() and self._started()
+
+    def _started(self) -> bool:
+        """Has bin/start started the daemons and let go of its lock? It sleeps 5 s first, and another one started meanwhile would fail."""
+        host = self.project.partition(".")[0]
+        root = self.layout.root
+        with engine.guard(f"looking at the daemons of {self.project}"):
+            done = self.apache.exec_run(
+                ["test", "-s", f"{root}/run_state_{host}.xml", "-a", "!", "-e", f"{root}/pid_{host}/start.lock.{host}"]
+            )
+        return bool(done.exit_code == 0)
 
     # --- using it
 
@@ -194,7 +220,7 @@ class Trio:
         return f"http://{host}" if port == WEB_PORT else f"http://{host}:{port}"
 
     def answers(self) -> bool:
-        """Does the project answer, and do its daemons run?"""
+        """Does the project's web server answer?"""
         try:
             page = httpx.get(f"{self.public_url()}/{self.project}/get_project_config.php", timeout=5.0, trust_env=False)
         except (httpx.TransportError, HarnessError):
@@ -234,6 +260,15 @@ class Trio:
     def close(self) -> None:
         """Remove all of it."""
         self._cleanup.close()
+
+
+def start_failure(status: str, exit_code: int, log: str) -> str:
+    """What was expected of an apache container that will not come up any more, by its state and log; "": it may still."""
+    if status in ("exited", "dead"):
+        return f"it to run; it ended with exit code {exit_code}"
+    if _GAVE_UP.search(log):
+        return "its start program (makeproject-step3.sh) to start the project; it gave up"
+    return ""
 
 
 def _gone(remove: Any) -> None:

@@ -19,6 +19,8 @@ OPTIONS: Final = frozenset(
         *("target_host", "target_team", "target_user", "broadcast_user", "broadcast_team"),
     }
 )
+#: create_work's options without a value
+FLAGS: Final = frozenset({"broadcast"})
 #: where files are put before bin/stage_file takes them, below the project's folder
 STAGING: Final = "harness_staging"
 
@@ -42,7 +44,9 @@ class Request:
         for option, template in self.templates.items():
             words += [f"--{option}", template]
         for option, value in self.options.items():
-            if value is not None:
+            if option in FLAGS:
+                words += [f"--{option}"] if value else []
+            elif value is not None:
                 words += [f"--{option}", _plain(value)]
         return shlex.join([*words, *self.files])
 
