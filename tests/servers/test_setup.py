@@ -82,7 +82,7 @@ def test_a_job_is_staged_and_created_with_what_was_asked_for() -> None:
     assert len(files) == 2, "the same content twice is two files"
     request = work.Request("concat", "j1", files, "-x 'a b'", {"wu_template": "templates/t"}, {"min_quorum": 2, "rsc_fpops_est": 1e9})
     stage, create = work.script([request]).splitlines()
-    assert stage.startswith("bin/stage_file --copy ")
+    assert "bin/dir_hier_path" in stage
     words = shlex.split(create)
     assert words[:5] == ["bin/create_work", "--appname", "concat", "--wu_name", "j1"]
     assert words[words.index("--command_line") + 1] == "-x 'a b'"
@@ -91,7 +91,7 @@ def test_a_job_is_staged_and_created_with_what_was_asked_for() -> None:
 
 
 def test_jobs_without_files_stage_nothing() -> None:
-    assert "stage_file" not in work.script([work.Request("sleeper", "j", {}, "60")])
+    assert "harness_staging" not in work.script([work.Request("sleeper", "j", {}, "60")])
 
 
 def test_output_files_by_their_logical_names() -> None:

@@ -163,12 +163,13 @@ class Trio:
     def _make(self) -> None:
         """Let makeproject do its work; its own script waits for the database."""
         self.makeproject.start()
-        answer = self.makeproject.wait(timeout=int(STEP))
-        if answer["StatusCode"] != 0:
+        wait_until(self._made, f"the makeproject container of {self.project} to end", within=STEP, every=EVERY, last_state=self.log)
+        code = self.makeproject.attrs["State"]["ExitCode"]
+        if code != 0:
             raise ContainerFailed(
                 str(self.makeproject.name),
                 self._images.makeproject,
-                f"makeproject to end with exit code 0, not {answer['StatusCode']}",
+                f"makeproject to end with exit code 0, not {code}",
                 log=containers.log_tail(self.makeproject),
             )
         secrets = containers.read_file(self.makeproject, "/run/secrets/secrets.env").decode("utf-8", "replace")
@@ -177,6 +178,10 @@ class Trio:
         host, port = engine.address(self.mysql, MYSQL_PORT)
         self.database = Database(host, port, values.get("DB_PASSWD", "").strip("'\""), self.project)
         wait_until(self._database_answers, f"the database of {self.project} to answer", within=STEP)
+
+    def _made(self) -> bool:
+        self.makeproject.reload()
+        return bool(self.makeproject.status in ("exited", "dead"))
 
     def _database_answers(self) -> bool:
         try:

@@ -1,4 +1,4 @@
-"""Jobs by bin/stage_file and bin/create_work: the script that makes them, from what `Project.submit` is given."""
+"""Jobs by bin/create_work: the script that makes them, from what `Project.submit` is given."""
 
 from __future__ import annotations
 
@@ -21,8 +21,10 @@ OPTIONS: Final = frozenset(
 )
 #: create_work's options without a value
 FLAGS: Final = frozenset({"broadcast"})
-#: where files are put before bin/stage_file takes them, below the project's folder
+#: where files are put before they are staged, below the project's folder
 STAGING: Final = "harness_staging"
+#: put them where the project's downloads are; bin/stage_file would do the same, but has not worked in BOINC since April 2026
+_STAGE: Final = f'for file in {STAGING}/*; do cp -n "$file" "$(bin/dir_hier_path "${{file##*/}}")"; done; rm -r {STAGING}'
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,5 +75,5 @@ def template_name(text: str) -> str:
 def script(requests: Sequence[Request]) -> str:
     """The shell script that stages the files of some jobs (they lie in `STAGING`) and makes the jobs, in order."""
     staged = any(request.files for request in requests)
-    lines = [f"bin/stage_file --copy {STAGING} && rm -rf {STAGING}"] if staged else []
+    lines = [_STAGE] if staged else []
     return "\n".join([*lines, *(request.command() for request in requests)])
