@@ -85,6 +85,7 @@ class FakeTrio:
         self.database = FakeDatabase()
         self.scripts: list[str] = []
         self.fails_at_run = False
+        self.settled = False
         self.log: list[str] = []
 
     def start(self, url_base: str) -> None:
@@ -95,7 +96,13 @@ class FakeTrio:
             raise RuntimeError("apache ended")
         self.log.append("run")
 
+    def settle(self) -> None:
+        self.settled = True
+
     def tool(self, script: str) -> str:
+        assert self.settled or ("bin/start" not in script and not script.startswith("touch stop_")), (
+            "the container's own bin/start is in the way"
+        )
         self.scripts.append(script)
         self.database.jobs += re.findall(r"--wu_name (\S+)", script)
         if script == "bin/xadd":

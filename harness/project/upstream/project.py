@@ -181,6 +181,8 @@ class UpstreamProject(Project):
             self._register(name, columns)
         if files:
             self.update_versions()
+        elif columns:
+            self._reread()
         self._apps.add(name)
 
     def _known(self, name: str) -> bool:
@@ -200,7 +202,6 @@ class UpstreamProject(Project):
             self._database.execute(f"UPDATE app SET {settings} WHERE name = %s", [*columns.values(), name])
         self._set_daemons([name])
         self._start_daemons()
-        self._reread()
 
     def _set_daemons(self, apps: Sequence[str]) -> list[str]:
         """Write the daemons of applications into config.xml; the names of those whose command is another now."""
@@ -212,6 +213,7 @@ class UpstreamProject(Project):
 
     def _start_daemons(self, *again: str) -> None:
         """Start the daemons that do not run; those named are ended first. bin/start without --cron would sleep 5 s more."""
+        self.trio.settle()
         ended = [_END_DAEMON.format(name=shlex.quote(name)) for name in again]
         self.trio.tool("\n".join([*ended, "bin/start --cron"]))
 
@@ -260,6 +262,7 @@ class UpstreamProject(Project):
     def _triggers(self, options: Mapping[str, object]) -> None:
         for name, value in options.items():
             if name in setup.TRIGGERS:
+                self.trio.settle()
                 self.trio.tool(f"touch {setup.TRIGGERS[name]}" if value else f"rm -f {setup.TRIGGERS[name]}")
         if options.get("stop_daemons"):
             self.trio.tool(_ALL_ENDED)

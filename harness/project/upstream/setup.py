@@ -24,7 +24,7 @@ OPTIONS: Final[Mapping[str, object]] = {
     "next_rpc_delay": 2,
     "min_sendwork_interval": 0,
     "max_wus_to_send": 10,
-    "daily_result_quota": 0,
+    "daily_result_quota": 1_000_000,  # no limit; 0 is one task a day for each version of an application, once a task was valid
     "one_result_per_user_per_wu": 0,
     "resend_lost_results": 1,
     "send_result_abort": 1,

@@ -11,7 +11,7 @@ code signing key stays readable in the apache container, so that bin/update_vers
 from __future__ import annotations
 
 import re
-import threading
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -85,7 +85,7 @@ class Trio:
         self.layout = Layout.of(images.makeproject)
         self._name = f"{rig.name}-{project.replace('_', '-')}".lower()
         self._cleanup = ExitStack()
-        self._lock = threading.Lock()
+        self._settled = False
         self.mysql: Container
         self.makeproject: Container
         self.apache: Container
@@ -190,31 +190,43 @@ class Trio:
             return False
 
     def run(self, *, within: Deadline | float = STEP) -> None:
-        """Start apache, and with it the daemons; wait until the project answers and is up."""
+        """Start apache, and with it the daemons; wait until the project serves clients."""
         client = engine.connect()
         self.apache.start()
         client.networks.get(self._rig.control_network).connect(self.apache, aliases=["control"])
-        wait_until(self._up, f"{self.project} to answer on its web port, with its daemons", within=within, every=EVERY, last_state=self.log)
+        self._wait(lambda: self.answers() and self._has_feeder(), "serve clients", within)
         client.networks.get(self._rig.volunteers_network).connect(self.apache, aliases=["boinc.test"])
 
-    def _up(self) -> bool:
-        """Does the project answer, and has bin/start ended? Raises `ContainerFailed` if that will never be."""
-        self.apache.reload()
-        log = containers.log_tail(self.apache, 500)
-        why = start_failure(self.apache.status, int(self.apache.attrs["State"].get("ExitCode") or 0), log)
-        if why:
-            raise ContainerFailed(str(self.apache.name), self._images.apache, why, log="\n".join(log.splitlines()[-LOG_TAIL:]))
-        return self.answers() and self._started()
+    def settle(self, *, within: Deadline | float = STEP) -> None:
+        """Wait for the end of the bin/start that the container began with: it sleeps 5 s, removes stop_sched, and lets no other one run."""
+        if not self._settled:
+            self._wait(self._started, "end its start", within)
+            self._settled = True
+
+    def _wait(self, condition: Callable[[], bool], what: str, within: Deadline | float) -> None:
+        """Wait for something of the apache container. Raises `ContainerFailed` when that will not come up any more."""
+
+        def come() -> bool:
+            self.apache.reload()
+            log = containers.log_tail(self.apache, 500)
+            why = start_failure(self.apache.status, int(self.apache.attrs["State"].get("ExitCode") or 0), log)
+            if why:
+                raise ContainerFailed(str(self.apache.name), self._images.apache, why, log="\n".join(log.splitlines()[-LOG_TAIL:]))
+            return condition()
+
+        wait_until(come, f"{self.project} to {what}", within=within, every=EVERY, last_state=self.log)
+
+    def _has_feeder(self) -> bool:
+        """Is there the shared memory between feeder and scheduler? Without it the scheduler sends clients away for an hour."""
+        return self._says("test $(wc -l < /proc/sysvipc/shm) -gt 1")
 
     def _started(self) -> bool:
-        """Has bin/start started the daemons and let go of its lock? It sleeps 5 s first, and another one started meanwhile would fail."""
         host = self.project.partition(".")[0]
-        root = self.layout.root
+        return self._says(f"test -s run_state_{host}.xml -a ! -e pid_{host}/start.lock.{host}")
+
+    def _says(self, condition: str) -> bool:
         with engine.guard(f"looking at the daemons of {self.project}"):
-            done = self.apache.exec_run(
-                ["test", "-s", f"{root}/run_state_{host}.xml", "-a", "!", "-e", f"{root}/pid_{host}/start.lock.{host}"]
-            )
-        return bool(done.exit_code == 0)
+            return bool(self.apache.exec_run(["sh", "-c", condition], workdir=self.layout.root).exit_code == 0)
 
     # --- using it
 
