@@ -25,6 +25,9 @@ RIGHTS: Mapping[str, object] = {
 #: entries of the engine API's HostConfig
 HOST_CONFIG: Mapping[str, object] = {"MaskedPaths": [], "ReadonlyPaths": []}
 
+#: what the client runs at its start to see whether podman works; our image brings it, since there may be no registry
+HELLO = "localhost/hello-world"
+
 
 class Podman:
     """The podman of one running client."""
@@ -46,5 +49,6 @@ class Podman:
         return self.run("ps", "--all", "--format", "{{.Names}}").split()
 
     def images(self) -> list[str]:
-        """The ids of the images (64 hex digits)."""
-        return sorted({line.removeprefix("sha256:") for line in self.run("images", "--no-trunc", "--quiet").split()})
+        """The ids of the images (64 hex digits), without `HELLO`."""
+        found = (line.split() for line in self.run("images", "--no-trunc", "--format", "{{.Repository}} {{.ID}}").splitlines())
+        return sorted({image.removeprefix("sha256:") for repository, image in found if repository != HELLO})

@@ -7,7 +7,6 @@ import pytest
 from harness import JobState
 from harness.oci import Image
 from harness.stack import Stack
-from harness.waiting import WaitTimeout
 
 from .conftest import VM_WITHIN, WITHIN, Containers
 
@@ -25,10 +24,6 @@ def test_a_host_with_neither_gets_no_task_and_hears_why(stack: Stack, image: Cal
 
 @pytest.mark.usefixtures("only_when_asked")
 @pytest.mark.timeout(600)
-@pytest.mark.xfail(
-    raises=WaitTimeout,
-    reason="the client reports podman only after `podman run --rm hello-world` has printed its greeting, and no host here has that image",
-)
 def test_each_volunteer_runs_it_with_what_it_has(stack: Stack, image: Callable[[str], Image]) -> None:
     anywhere = Containers(stack, "either")
     podman = stack.client("podman", podman=True, attach=True)

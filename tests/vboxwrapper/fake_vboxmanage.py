@@ -86,7 +86,8 @@ def tell(machine: dict[str, Any], order: str, gone: bool) -> None:
 def start(machine: dict[str, Any]) -> None:
     logs = Path(machine["folder"], "Logs")
     logs.mkdir(exist_ok=True)
-    for number in (3, 2, 1):
+    # VirtualBox 7.2 renames the log of a machine whose state was saved twice, so that there is no VBox.log.1 then
+    for number in (3, 2, 1) * (2 if machine["state"] == "saved" else 1):
         old = logs / (f"VBox.log.{number - 1}" if number > 1 else "VBox.log")
         if old.exists():
             old.rename(logs / f"VBox.log.{number}")

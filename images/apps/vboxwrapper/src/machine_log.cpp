@@ -102,11 +102,13 @@ void LogFollower::poll(const Sink& sink) {
         const int generation = generation_of(inode_);
         if (generation == 0) continue;
         if (generation <= 1 && inode_of(path_) == 0) return;   // between rename and creation
-        if (!partial_.empty()) sink(partial_);
         // If it is not there any more, which of the others have been read is not known: the present one has not.
-        int next = generation - 1;
-        if (generation < 0) next = 0;
+        // Numbers may be left out: a machine whose state is saved renames its log, and it is renamed once more as the machine goes on.
+        int next = generation < 0 ? 0 : generation - 1;
+        while (next > 0 && !inode_of(path_ + "." + std::to_string(next))) next--;
+        const std::string unfinished = partial_;
         if (!open_generation(next, 0)) return;
+        if (!unfinished.empty()) sink(unfinished);
     }
 }
 
