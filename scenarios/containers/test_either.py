@@ -11,7 +11,6 @@ from harness.stack import Stack
 from .conftest import VM_WITHIN, WITHIN, Containers
 
 
-@pytest.mark.usefixtures("only_when_asked")
 def test_a_host_with_neither_gets_no_task_and_hears_why(stack: Stack, image: Callable[[str], Image]) -> None:
     job = Containers(stack, "either").submit(image("base"))
     plain = stack.client("plain", attach=True)
@@ -22,7 +21,6 @@ def test_a_host_with_neither_gets_no_task_and_hears_why(stack: Stack, image: Cal
     assert [result.record["hostid"] for result in job.results()] == [0], "nobody has it"
 
 
-@pytest.mark.usefixtures("only_when_asked")
 @pytest.mark.timeout(600)
 def test_each_volunteer_runs_it_with_what_it_has(stack: Stack, image: Callable[[str], Image]) -> None:
     anywhere = Containers(stack, "either")

@@ -10,7 +10,7 @@ from harness.oci import Image, Store, squash
 from harness.oci.image import physical_name
 from harness.waiting import wait_until
 
-from .conftest import INVENTORY, WITHIN, Containers, without_directory_sizes
+from .conftest import INVENTORY, WITHIN, Containers, of_the_image
 
 
 def blobs_of(image: Image) -> set[str]:
@@ -61,7 +61,7 @@ def test_a_squashed_image_runs_as_the_original(
     for job in (*jobs, *users):
         job.wait_for(JobState.VALIDATED, within=WITHIN)
 
-    files = [without_directory_sizes(job.output("stdout")) for job in jobs]
+    files = [of_the_image(job.output("stdout")) for job in jobs]
     assert files[0] == files[1]
     assert len(files[0]) > 250
     assert [job.output("stdout") for job in users] == [b"1000\n/tmp\n2\nnew\nlinked\nsetuid\n"] * 2
@@ -98,7 +98,6 @@ def test_an_image_goes_when_the_client_has_deleted_its_files(
     assert volunteer.podman.images() == [image("base").id.removeprefix("sha256:")]
 
 
-@pytest.mark.usefixtures("only_when_asked")
 def test_the_server_drops_layers_that_no_job_needs(containers: Containers, volunteer: Client, image: Callable[[str], Image]) -> None:
     done = containers.submit(image("tool1"))
     done.wait_for(JobState.ASSIMILATED, within=WITHIN)

@@ -42,7 +42,6 @@ def test_two_images_with_one_base_send_it_once(containers: Containers, volunteer
     }
 
 
-@pytest.mark.usefixtures("only_when_asked")
 @pytest.mark.time_rate(5)
 def test_what_others_run_on_the_same_engine_is_not_touched(
     stack: Stack, containers: Containers, volunteer: Client, image: Callable[[str], Image]

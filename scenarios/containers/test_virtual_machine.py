@@ -11,7 +11,7 @@ from harness.oci import Image
 from harness.oci.image import physical_name
 from harness.stack import Stack
 
-from .conftest import INVENTORY, VM_WITHIN, WITHIN, Containers, without_directory_sizes
+from .conftest import INVENTORY, VM_WITHIN, WITHIN, Containers, of_the_image
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -72,7 +72,7 @@ def test_the_same_jobs_have_the_same_outputs_as_with_podman(stack: Stack, image:
     for name in ("stdout", "stderr", "shared/out.txt", "shared/results.tgz"):
         assert inside[0].output(name) == natively[0].output(name), name
     assert b"good day, a'b\"c;d @HOME@\n2\nnew\nlinked\ndeep\nmine\n2\nsetuid\nlo\n" in inside[0].output("stdout")
-    files = [without_directory_sizes(jobs[1].output("stdout")) for jobs in (natively, inside)]
+    files = [of_the_image(jobs[1].output("stdout")) for jobs in (natively, inside)]
     assert files[0] == files[1]
     assert len(files[0]) > 250
 
