@@ -2,8 +2,6 @@
 
 from collections.abc import Callable
 
-import pytest
-
 from harness import JobState
 from harness.client import Client
 from harness.oci import Image, Store, squash
