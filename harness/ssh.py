@@ -40,6 +40,7 @@ class KeyPair:
 def connect(host: str, port: int, key: KeyPair, *, user: str = USER, within: Deadline | float = 20.0) -> paramiko.SSHClient:
     """Log in, waiting for an sshd that is just starting. Raises `WaitTimeout`, `SshFailed`."""
     last = ""
+    deadline = Deadline.of(within)
 
     def logged_in() -> paramiko.SSHClient | None:
         nonlocal last
@@ -47,7 +48,11 @@ def connect(host: str, port: int, key: KeyPair, *, user: str = USER, within: Dea
         # the container made its host key when it started; its address comes from the engine, not from the network
         client.set_missing_host_key_policy(paramiko.AutoAddPolicy())
         try:
-            client.connect(host, port, user, pkey=key.private, timeout=5, allow_agent=False, look_for_keys=False)
+            # one that answers late is not asked anew: an interpreted guest takes seconds for the exchange of keys
+            patience = max(5.0, deadline.remaining)
+            client.connect(
+                host, port, user, pkey=key.private, timeout=patience, banner_timeout=patience, allow_agent=False, look_for_keys=False
+            )
         except paramiko.AuthenticationException as error:
             client.close()
             raise SshFailed("login refused", thing=f"{user}@{host}:{port}", expected=f"the run's key to be accepted: {error}") from error
@@ -57,4 +62,4 @@ def connect(host: str, port: int, key: KeyPair, *, user: str = USER, within: Dea
             return None
         return client
 
-    return wait_until(logged_in, f"an ssh login at {host}:{port}", within=within, every=0.1, last_state=lambda: last)
+    return wait_until(logged_in, f"an ssh login at {host}:{port}", within=deadline, every=0.1, last_state=lambda: last)
