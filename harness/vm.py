@@ -34,6 +34,9 @@ from harness.waiting import Deadline, wait_until
 LOOK = 0.2
 #: seconds in which a VM that is starting or stopping has done so
 CHANGES_WITHIN = 30.0
+#: seconds in which VirtualBox's server has come up again
+SERVER_WITHIN = 10.0
+_NO_SERVER = "Failed to create the VirtualBox object"
 #: what a piece of a long line ends with (images/guest/README.md)
 CONTINUED = "\x1e"
 
@@ -213,11 +216,16 @@ class VirtualBox:
 
     def manage(self, *arguments: str) -> str:
         """What a VBoxManage call printed. Raises `VBoxManageFailed`."""
-        code, output = self._exec(["VBoxManage", "-q", *arguments])
-        text = output.decode("utf-8", "replace")
-        if code:
-            raise VBoxManageFailed(str(self.container.name), arguments, code, text)
-        return text
+        deadline = Deadline(SERVER_WITHIN)
+        while True:
+            code, output = self._exec(["VBoxManage", "-q", *arguments])
+            text = output.decode("utf-8", "replace")
+            if not code:
+                return text
+            # VirtualBox's server ends by itself 5 s after its last caller: who comes just then has done nothing yet
+            if _NO_SERVER not in text or deadline.expired:
+                raise VBoxManageFailed(str(self.container.name), arguments, code, text)
+            deadline.pause(LOOK)
 
     def version(self) -> str:
         """Such as "7.2.22_Debianr175245"."""
