@@ -103,11 +103,29 @@ def test_more_memory_than_the_host_has(task: Task) -> None:
     assert task.calls == []
 
 
-def test_the_hosts_disk_is_full(task: Task) -> None:
-    task.guest({"raw": 'STAMP Console: VM runtime error: fatal=false, errorID=DrvVD_DISKFULL message="full"\n'}, {"wait": 60})
-    assert task.run() == 0
-    assert task.postponed()[2] == "notice"
-    assert "disk is full" in task.postponed()[1]
+CACHE = 'errorID=BLKCACHE_IOERR message="The I/O cache encountered an error while updating data in medium "ahci-0-1" (rc=%s)."'
+
+
+@pytest.mark.parametrize("error", ['errorID=DrvVD_DISKFULL message="full"', CACHE % "VERR_DISK_FULL"])
+def test_the_hosts_disk_is_full(task: Task, error: str) -> None:
+    task.guest({"raw": f"STAMP Console: VM runtime error: fatal=false, {error}\n"}, {"wait": 60})
+    for told in ("notice", ""):
+        assert task.run() == 0
+        delay, reason, *notice = task.postponed()
+        assert int(delay) == 600
+        assert "This computer's disk is full" in reason
+        assert notice == [told] * bool(told), "a notice once, not at every try"
+        assert task.nothing_left()
+
+    assert task.run() == 196, "it has been full for too long"
+    assert "disk is full: the virtual machine could not write to its disk. It still is after 20 minutes" in task.finished()[1]
+    assert task.nothing_left()
+
+
+def test_a_disk_that_cannot_be_written_for_another_reason(task: Task) -> None:
+    task.guest({"raw": f"STAMP Console: VM runtime error: fatal=false, {CACHE % 'VERR_WRITE_ERROR'}\n"}, {"wait": 60})
+    assert task.run() == 195
+    assert "VERR_WRITE_ERROR" in task.finished()[1]
     assert task.nothing_left()
 
 

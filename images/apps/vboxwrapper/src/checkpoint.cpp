@@ -15,6 +15,7 @@ void each_number(Checkpoint& c, Visit visit) {
     visit("webapi_port", c.webapi_port), visit("remote_desktop_port", c.remote_desktop_port);
     visit("machine_made", c.machine_made), visit("resumable", c.resumable);
     visit("snapshots", c.snapshots), visit("restarts", c.restarts), visit("postponed", c.postponed);
+    visit("disk_full", c.disk_full);
     visit("log_inode", c.log_inode), visit("log_offset", c.log_offset);
     visit("guest_lines", c.guest_log.lines), visit("guest_bytes", c.guest_log.bytes);
     visit("guest_kept_lines", c.guest_log.kept_lines), visit("guest_kept_bytes", c.guest_log.kept_bytes);

@@ -17,6 +17,7 @@ struct Checkpoint {
     int snapshots = 0;               // taken so far, for their names
     int restarts = 0;                // of a machine that died, since the last checkpoint
     int postponed = 0;               // times that this host could not run it
+    int disk_full = 0;               // times that its disk was full, since the last checkpoint
     std::string notice;              // the last one that the volunteer got
     unsigned long long log_inode = 0;
     long long log_offset = 0;

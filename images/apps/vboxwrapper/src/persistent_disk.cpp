@@ -1,7 +1,6 @@
 #include "persistent_disk.h"
 
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -28,12 +27,6 @@ std::vector<std::string> entries(const std::string& directory) {
     for (const auto& entry : fs::directory_iterator(directory, error)) names.push_back(entry.path().filename().string());
     std::sort(names.begin(), names.end());
     return names;
-}
-
-double free_mb(const std::string& directory) {
-    struct statvfs s {};
-    if (statvfs(directory.c_str(), &s)) return 1e12;
-    return static_cast<double>(s.f_bavail) * static_cast<double>(s.f_frsize) / 1048576;
 }
 
 bool is_merge_file(const std::string& name) { return starts_with(name, "merge-") && ends_with(name, ".vdi"); }

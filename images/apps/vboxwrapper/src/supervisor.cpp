@@ -1,6 +1,7 @@
 #include "supervisor.h"
 
 #include <signal.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
@@ -15,6 +16,9 @@ namespace {
 constexpr double kReportPeriod = 1, kTrickleCheckPeriod = 1, kSlotCheckPeriod = 5, kSavePeriod = 1;
 constexpr double kCompletionPatience = 2;    // for a completion file that is still being written
 constexpr int kDiskFullDelay = 600;
+constexpr int kDiskFullTimes = 3;            // the last of them ends the task
+constexpr double kRoomMb = 64;               // of the host's disk, to try again after it was full
+constexpr const char* kDiskFull = "This computer's disk is full: the virtual machine could not write to its disk";
 constexpr double kSeenDeadPatience = 8;
 constexpr double kWarmPatience = 600;        // for a guest to boot
 
@@ -54,6 +58,7 @@ void Supervisor::run() {
             }
         }
         if (!init.standalone) forget_lost_machines(manage_, virtualbox_home(), init.boinc_dir + "/slots");
+        wait_for_room();
         make_or_continue();
         if (checkpoint_.webapi_port) {
             write_file("vbox_webapi.xml", "<webapi>\n  <host_port>" + std::to_string(checkpoint_.webapi_port) + "</host_port>\n</webapi>\n");
@@ -215,8 +220,10 @@ void Supervisor::watch_machine() {
         machine_->screenshot("vbox_screenshot.png");
         throw TaskError(kChildFailed, "The virtual machine crashed (guru meditation); VBox.log says why");
     }
-    if (contains(runtime_error_, "DrvVD_DISKFULL")) {
-        throw Postponed(kDiskFullDelay, "This computer's disk is full: the virtual machine could not write to its disk.", true);
+    // By the disk's own driver, or by the cache in front of it (which is there without the host's).
+    if (contains(runtime_error_, "DrvVD_DISKFULL") || contains(runtime_error_, "VERR_DISK_FULL")) throw disk_full();
+    if (contains(runtime_error_, "BLKCACHE_IOERR")) {
+        throw TaskError(kChildFailed, "The virtual machine cannot use its disk and stands still: " + runtime_error_);
     }
     if (contains(runtime_error_, "VMBootFail")) {
         machine_->screenshot("vbox_screenshot.png");
@@ -277,6 +284,25 @@ void Supervisor::machine_died() {
     checkpoint_.write();
     continued_ = true;
     make_or_continue();
+}
+
+// Somebody may make room. But some day the job must go to a host whose disk is not full.
+Postponed Supervisor::disk_full() {
+    unlink(kReserve);
+    if (++checkpoint_.disk_full >= kDiskFullTimes) {
+        throw TaskError(kDiskLimit, std::string(kDiskFull) + ". It still is after " +
+                                        std::to_string((kDiskFullTimes - 1) * kDiskFullDelay / 60) + " minutes.", true);
+    }
+    return {kDiskFullDelay, std::string(kDiskFull) + ".", checkpoint_.disk_full == 1};
+}
+
+// Nothing is started on a disk that is as full as it was.
+void Supervisor::wait_for_room() {
+    if (checkpoint_.disk_full == 0 || free_mb(current_directory()) >= kRoomMb) return;
+    follower_->resume(checkpoint_.log_inode, static_cast<off_t>(checkpoint_.log_offset));
+    const Postponed later = disk_full();
+    checkpoint_.write();
+    app_.temporary_exit(later.delay, later.what(), later.notice);   // all else stays as it is
 }
 
 void Supervisor::watch_heartbeat() {
@@ -391,7 +417,7 @@ void Supervisor::save_checkpoint(bool to_disk_only) {
     if (!to_disk_only) {
         checkpoint_.elapsed_time = last_checkpoint_ = elapsed_;
         checkpoint_.cpu_time = cpu_time();
-        checkpoint_.restarts = 0;
+        checkpoint_.restarts = checkpoint_.disk_full = 0;
         checkpoint_.resumable = true;
     }
     checkpoint_.log_inode = follower_->inode();

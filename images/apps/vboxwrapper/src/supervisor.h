@@ -58,6 +58,8 @@ private:
     void save_checkpoint(bool to_disk_only = false);
     void checkpoint_if_due();
     void machine_died();
+    Postponed disk_full();             // or throws, the last time
+    void wait_for_room();
     void wait_until_seen_dead();
 
     // supervisor_end.cpp: how it ends
@@ -108,6 +110,11 @@ private:
     double completion_size_ = -1, completion_since_ = 0;
     std::vector<std::string> uploads_asked_, uploads_done_;
 };
+
+// On a disk without a byte left VirtualBox empties its own settings when it next writes them, and works for nobody any more;
+// and neither the client nor we could write how the task has ended. So there is a file to be deleted then.
+constexpr const char* kReserve = "vbox_reserve";
+constexpr size_t kReserveBytes = 4 << 20;
 
 constexpr double kPoll = 0.05;         // seconds; all of it looks at a few files only
 

@@ -152,6 +152,7 @@ void Supervisor::start_machine() {
     pid_ = 0;
     vm_state_.clear();
     runtime_error_.clear();
+    if (!exists_itself(kReserve) && !allocate_file(kReserve, kReserveBytes)) unlink(kReserve);
     machine_->start(app_.init().vbox_window);
     find_process();
     host_works();

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/time.h>
 #include <unistd.h>
 
@@ -224,6 +225,12 @@ double file_mtime(const std::string& path) {
     return static_cast<double>(s.st_mtim.tv_sec) + static_cast<double>(s.st_mtim.tv_nsec) * 1e-9;
 }
 
+double free_mb(const std::string& directory) {
+    struct statvfs s {};
+    if (statvfs(directory.c_str(), &s)) return 1e12;
+    return static_cast<double>(s.f_bavail) * static_cast<double>(s.f_frsize) / 1048576;
+}
+
 std::string real_path(const std::string& path) {
     char* resolved = realpath(path.c_str(), nullptr);
     if (!resolved) return "";
@@ -284,6 +291,13 @@ bool write_file(const std::string& path, const std::string& text, int mode) {
         return false;
     }
     return true;
+}
+
+bool allocate_file(const std::string& path, size_t bytes) {
+    const int fd = open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0) return false;
+    const int error = posix_fallocate(fd, 0, static_cast<off_t>(bytes));
+    return close(fd) == 0 && error == 0;
 }
 
 bool copy_file(const std::string& from, const std::string& to) {

@@ -52,6 +52,7 @@ bool exists_itself(const std::string& path);   // does not
 bool is_directory(const std::string& path);
 double file_size(const std::string& path);     // -1 if there is none
 double file_mtime(const std::string& path);    // unix seconds; -1 if there is none
+double free_mb(const std::string& directory);  // of its file system, for ordinary users; very much if that cannot be told
 std::string real_path(const std::string& path);   // "" if there is none
 std::string current_directory();
 bool inside(const std::string& path, const std::string& directory);   // of real paths
@@ -62,6 +63,7 @@ std::optional<std::string> read_file(const std::string& path, size_t limit = 1 <
                                      bool follow = true);
 // Writes aside and renames, so that a reader or a crash sees the old text or the new one.
 bool write_file(const std::string& path, const std::string& text, int mode = 0644);
+bool allocate_file(const std::string& path, size_t bytes);   // a new one that takes so much of the disk
 bool copy_file(const std::string& from, const std::string& to);
 bool make_directory(const std::string& path);   // one level; true if it is there afterwards
 
