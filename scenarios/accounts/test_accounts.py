@@ -1,7 +1,12 @@
 """Accounts: made and found through the client, and the mails that go with them."""
 
+import re
+from dataclasses import replace
+
+import httpx
 import pytest
 
+from harness import JobState, containers
 from harness.guirpc import ErrorNumber, RpcFailed
 from harness.stack import Stack
 from harness.versions import ClientVersion
@@ -16,6 +21,25 @@ def test_attach_by_key(stack: Stack, client_version: ClientVersion) -> None:
     assert attached.hostid == host["id"]
     assert host["userid"] == stack.project.account().id
     assert host["domain_name"] == client.name
+
+
+def test_attach_by_weak_key(stack: Stack, client_version: ClientVersion) -> None:
+    account = stack.project.account()
+    with httpx.Client(base_url=stack.page(stack.project), follow_redirects=True, trust_env=False) as browser:
+        page = browser.post("login_form.php", data={"email_addr": account.email, "passwd": account.password}).text
+    weak = re.findall(rf">({account.id}_[0-9a-f]{{32}})<", page)
+    assert len(weak) == 1, page
+    client = stack.client()
+    client.attach(stack.project, replace(account, authenticator=weak[0]))
+    job = stack.project.submit("uppercase", input=b"weak but able")
+    client.update(stack.project)
+
+    job.wait_for(JobState.VALIDATED)
+
+    [host] = stack.project.hosts()
+    assert host["userid"] == account.id
+    state = containers.read_file(client.container, f"{client.DATA_DIRECTORY}/client_state.xml")
+    assert account.authenticator.encode() not in state, "the server must not tell the strong key to whoever has the weak one"
 
 
 def test_attach_by_email_and_password(stack: Stack, client_version: ClientVersion) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import func, select
 
 from boinc_server import accounts, models
+from boinc_server.hosts import weak_authenticator
 from boinc_server.pages import session
 from boinc_server.pages.render import HTML, PAGE_SIZE, STYLE, message, offset, page, tags
 from boinc_server.pages.status import counts, status_xml
@@ -150,7 +151,7 @@ def for_users(handler: Callable[[Project, Request, AnyRow], Awaitable[None]]) ->
 async def home(project: Project, request: Request, user: AnyRow) -> None:
     with project.transaction() as tx:
         hosts = tx.one(select(func.count()).where(_h.userid == user.id))
-    await page(request, "home.html", user=user, n_hosts=hosts[0] if hosts else 0)
+    await page(request, "home.html", user=user, weak_key=weak_authenticator(user), n_hosts=hosts[0] if hosts else 0)
 
 
 async def hosts_user(project: Project, request: Request, user: AnyRow) -> None:

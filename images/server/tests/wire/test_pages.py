@@ -72,7 +72,9 @@ def test_account_pages_from_joining_to_a_task(http: Http, ann: Volunteer) -> Non
     finished.stderr = EVIL
     ann.rpc(finished=[finished])
     headers = log_in(http)
-    assert ann.host.authenticator in page(http, "/p/home.php", headers)
+    account = page(http, "/p/home.php", headers)
+    assert ann.host.authenticator in account
+    assert re.search(r">1_[0-9a-f]{32}<", account)
     assert "host-1" in page(http, "/p/hosts_user.php", headers)
     assert "GenuineIntel" in page(http, "/p/show_host_detail.php?hostid=1", headers)
     for path in ("/p/results.php", "/p/results.php?hostid=1"):
