@@ -1,6 +1,7 @@
 /* /usr/bin/VBoxManage: VirtualBox's own, without the warnings of Debian's shell wrapper around it.
  *
  * Debian's prints a warning about /dev/vboxdrv on standard output, which breaks everybody who reads the version from there.
+ * It ends at once when it is done (exit.c).
  *
  * With BOINC_VBOX_CONSOLE=FOLDER in the environment every VM that is started gets a serial port on the socket
  * FOLDER/NAME.console, whatever its creator asked for, so that a test can talk to it.
@@ -48,6 +49,7 @@ int main(int count, char **arguments)
     vbox_faults(count, arguments);
     vbox_prepare_home();
     add_console(count, arguments);
+    setenv("LD_PRELOAD", VBOX_EXIT, 1);
     arguments[0] = (char[]){VBOX_MANAGE};
     execv(VBOX_MANAGE, arguments);
     fprintf(stderr, "VBoxManage (boinc-harness): cannot run %s: %s\n", VBOX_MANAGE, strerror(errno));

@@ -8,6 +8,7 @@
 #define VBOX_DIRECTORY "/usr/lib/virtualbox"
 #define VBOX_MANAGE VBOX_DIRECTORY "/VBoxManage"
 #define VBOX_HEADLESS_HARDENED VBOX_DIRECTORY "/VBoxHeadless-hardened"
+#define VBOX_EXIT "/usr/local/lib/boinc-vbox/exit.so"
 
 /* VBOX_VERSION is given by the image's build: the version all of this was verified with. */
 #ifndef VBOX_VERSION
