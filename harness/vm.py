@@ -30,8 +30,8 @@ from harness import engine, ssh
 from harness.errors import HarnessError
 from harness.waiting import Deadline, wait_until
 
-#: seconds between two looks at a guest's log
-LOOK = 0.2
+#: seconds between two looks at a guest: each is a process in the container, which takes time from the guest
+LOOK = 0.4
 #: seconds in which a VM that is starting or stopping has done so
 CHANGES_WITHIN = 30.0
 #: seconds in which VirtualBox's server has come up again

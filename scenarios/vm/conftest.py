@@ -17,6 +17,15 @@ from harness.vbox_app import FEATURES, VmApp, Wrapper
 VM_DEADLINE = 180.0
 
 
+#: for a command: go on when `let_go` says so. A fixed time would be too long mostly, and too short on a busy machine
+UNTIL_LET_GO = "until [ -e go ]"
+
+
+def let_go(client: Client, *slots: int) -> None:
+    """Let the guests in these slots (default: the first) go on that wait for it (see `UNTIL_LET_GO`)."""
+    client.exec(["touch", *(f"{client.DATA_DIRECTORY}/slots/{slot}/shared/go" for slot in slots or (0,))])
+
+
 class InstallVmApp(Protocol):
     """Installs a VM application, with options of vbox_job.xml."""
 

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.timeout(400)
         pytest.param("true", {"completion_trigger_file": "done"}, 195, "off without a completion file ('done')", id="switches-off"),
         pytest.param(
             "sleep 600",
-            {"heartbeat_filename": "never", "minimum_heartbeat_interval": 12},
+            {"heartbeat_filename": "never", "minimum_heartbeat_interval": 6},
             195,
             "The guest hangs: it has not made its heartbeat file 'never'",
             id="hangs",
@@ -65,7 +65,7 @@ def test_a_guest_that_floods_its_log_ends_within_its_limits(volunteer: Client, v
 
 
 def test_the_job_duration_ends_a_job_with_success(volunteer: Client, vm_app: InstallVmApp) -> None:
-    job = vm_app(job_duration=20).submit("sleep 3600")
+    job = vm_app(job_duration=10).submit("sleep 3600")
 
     job.wait_for(JobState.VALIDATED, within=VM_DEADLINE)
 

@@ -10,11 +10,11 @@ from harness.faults import Fault
 from harness.jobs import Job
 from harness.stack import Stack
 
-from .conftest import VM_DEADLINE, InstallVmApp
+from .conftest import UNTIL_LET_GO, VM_DEADLINE, InstallVmApp, let_go
 
 #: 6 MB that do not compress, once it is told to
 WRITES = (
-    "echo up; until [ -e go ]; do sleep 1; done; head -c 300000 /dev/urandom > /tmp/noise; "
+    f"echo up; {UNTIL_LET_GO}; do sleep 1; done; head -c 300000 /dev/urandom > /tmp/noise; "
     "for n in $(seq 20); do cat /tmp/noise > /persistent/$n; sync; done; cp in out"
 )
 FULL = "This computer's disk is full: the virtual machine could not write to its disk"
@@ -36,7 +36,7 @@ def fill(stack: Stack, vm_app: InstallVmApp) -> tuple[Client, Job, Fault]:
     job = vm_app(persistent_disk={"name": "cache", "size_mb": 64}).submit(WRITES, input=b"room at last\n", disk_bound=1.5e8)
     client.vm(job, within=VM_DEADLINE).wait_guest_log("^up$", within=VM_DEADLINE)
     fault = stack.faults.fill_disk(client, leave_kb=3000)
-    client.exec(["touch", f"{client.DATA_DIRECTORY}/slots/0/shared/go"])
+    let_go(client)
     client.wait_message(FULL, within=VM_DEADLINE)
     client.virtualbox.wait_clean()
     return client, job, fault

@@ -6,7 +6,7 @@ from harness import JobState
 from harness.client import Client
 from harness.waiting import wait_until
 
-from .conftest import VM_DEADLINE, InstallVmApp
+from .conftest import UNTIL_LET_GO, VM_DEADLINE, InstallVmApp, let_go
 
 DISK = {"name": "cache", "size_mb": 64}
 
@@ -32,8 +32,9 @@ def test_two_jobs_at_once_share_an_image_and_its_disk(volunteer: Client, vm_app:
     first = app.submit("echo kept > /persistent/first")
     first.wait_for(JobState.VALIDATED, within=VM_DEADLINE)
 
-    jobs = [app.submit("cat /persistent/first > out; sleep 10") for _ in range(2)]
+    jobs = [app.submit(f"cat /persistent/first > out; {UNTIL_LET_GO}; do sleep 1; done") for _ in range(2)]
     wait_until(lambda: len(volunteer.virtualbox.machines()) == 2, "two VMs at once", within=VM_DEADLINE)
+    let_go(volunteer, 0, 1)
     for job in jobs:
         job.wait_for(JobState.VALIDATED, within=VM_DEADLINE)
 

@@ -8,12 +8,17 @@ from harness.jobs import Outcome
 from harness.stack import Stack
 from harness.waiting import wait_until
 
-from .conftest import VM_DEADLINE, InstallVmApp
+from .conftest import UNTIL_LET_GO, VM_DEADLINE, InstallVmApp, let_go
 
 #: counts on where it was, in the guest's memory only: a guest that boots anew begins with 1
-COUNT = "n=0; while [ $n -lt 18 ]; do n=$((n + 1)); echo step $n; sleep 1; done; echo $n > out; grep -c . /proc/uptime"
+COUNT = f"n=0; {UNTIL_LET_GO}; do n=$((n + 1)); echo step $n; sleep 1; done; echo $n > out; grep -c . /proc/uptime"
 
 pytestmark = pytest.mark.timeout(500)
+
+
+def stderr(client: Client) -> str:
+    """What the task in the first slot has written so far."""
+    return client.exec(["cat", f"{client.DATA_DIRECTORY}/slots/0/stderr.txt"], check=False)
 
 
 def test_a_suspended_task_pauses_its_vm(stack: Stack, volunteer: Client, vm_app: InstallVmApp) -> None:
@@ -26,7 +31,9 @@ def test_a_suspended_task_pauses_its_vm(stack: Stack, volunteer: Client, vm_app:
     volunteer.resume(stack.project, job.result.name)
     vm.wait_state("running")
 
+    let_go(volunteer)
     job.wait_for(JobState.VALIDATED, within=VM_DEADLINE)
+    assert int(job.output("shared/out")) >= 2
     assert not volunteer.virtualbox.leftovers()
 
 
@@ -37,8 +44,10 @@ def test_a_restarted_client_goes_on_from_the_saved_state(volunteer: Client, vm_a
 
     volunteer.restart()
 
+    let_go(volunteer)
     job.wait_for(JobState.VALIDATED, within=VM_DEADLINE)
     assert str(job.result.record["stderr_out"]).count("Guest Log: step 1\n") == 1, "the guest did not begin again"
+    assert int(job.output("shared/out")) >= 3, "and did not begin at all when it was told to go on"
 
 
 def test_a_killed_client_goes_on_from_the_checkpoint(volunteer: Client, vm_app: InstallVmApp) -> None:
@@ -50,6 +59,7 @@ def test_a_killed_client_goes_on_from_the_checkpoint(volunteer: Client, vm_app: 
     volunteer.kill()
     volunteer.start_again()
 
+    let_go(volunteer)
     job.wait_for(JobState.VALIDATED, within=VM_DEADLINE)
     assert "goes on from checkpoint" in str(job.result.record["stderr_out"])
     assert not volunteer.virtualbox.leftovers()
@@ -64,7 +74,9 @@ def test_a_lost_process_of_virtualbox_costs_little(volunteer: Client, vm_app: In
     for process in volunteer.virtualbox.processes():
         if process.program == program:
             volunteer.exec(["kill", "-KILL", str(process.pid)])
+    wait_until(lambda: "has died" in stderr(volunteer), "the wrapper to see it", within=VM_DEADLINE)
 
+    let_go(volunteer)
     job.wait_for(JobState.VALIDATED, within=VM_DEADLINE)
     assert "has died" in str(job.result.record["stderr_out"])
     assert not volunteer.virtualbox.leftovers()
