@@ -6,6 +6,8 @@ from harness.guirpc import ErrorNumber, RpcFailed
 from harness.stack import Stack
 from harness.versions import ClientVersion
 
+pytestmark = pytest.mark.needs("account_manager")
+
 
 def manager_of(stack: Stack) -> str:
     """The account manager that the embedded server keeps beside its projects."""

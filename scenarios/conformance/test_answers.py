@@ -76,7 +76,7 @@ QUESTIONS: list[tuple[str, dict[str, object], str, str]] = [
     ("no work wanted", {"seconds": 0}, "", ""),
     ("work wanted, none there", {}, "Project has no tasks available", ""),
     ("a key that nobody has", {"key": "f" * 32}, "Invalid or missing account key", "3600"),
-    ("a platform that is not supported", {"platform": "vax-vms"}, "This project doesn't support computers of type vax-vms", "86400"),
+    ("a platform that is not supported", {"platform": "vax-vms"}, '_("This project doesn\'t support computers of type") vax-vms', "86400"),
     ("a client that is too old", {"version": 4}, "too old", "86400"),
     ("no request at all", {"text": "<scheduler_request>\n<a/>"}, "Error in request message", ""),
 ]

@@ -167,7 +167,7 @@ def test_an_application_that_the_volunteer_did_not_choose_is_not_sent(stack: Sta
 
     client = stack.client(attach=True)
     wanted.wait_for(JobState.VALIDATED)
-    client.wait_message("No tasks are available for the applications you have selected")
+    client.wait_message(f"No tasks are available for {chosen['user_friendly_name']}")
 
     assert unsent(unwanted) == 1
 
@@ -190,7 +190,8 @@ def test_a_targeted_job_goes_to_its_target_only(stack: Stack, target: str) -> No
     assert [result.host_id for result in job.results()] == [host["id"]]
 
 
-@pytest.mark.project(enable_assignment_multi=True)
+# enable_assignment: without it the scheduler sends no broadcast jobs while there are no others
+@pytest.mark.project(enable_assignment=True, enable_assignment_multi=True)
 def test_a_broadcast_job_goes_to_every_host_once(stack: Stack) -> None:
     clients: list[Client] = stack.start_clients(2, attach=True)
 

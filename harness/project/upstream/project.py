@@ -363,6 +363,8 @@ class UpstreamProject(Project):
         if staged:
             self._put(staged)
         self.trio.tool(work.script(requests))
+        if any(option.startswith("broadcast") for request in requests for option in request.options):
+            self._reread()  # the feeder holds the broadcast jobs, as it holds the applications
         return [self._job(request) for request in requests]
 
     def _job(self, request: work.Request) -> Job:

@@ -14,6 +14,7 @@ from sqlalchemy import select
 
 from boinc_server import crypt, models
 from boinc_server.wire.names import is_valid_filename
+from boinc_server.wire.reply import translatable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 _FILE_INFO: Final = re.compile(r"<file_info>.*?</file_info>", re.DOTALL)
 _NAME: Final = re.compile(r"<name>\s*([^<\s]+)\s*</name>")
 _SIGNATURE: Final = re.compile(r"<file_signature>.*?</file_signature>", re.DOTALL)
-KEY_CHANGED: Final = "The project has changed its security key.  Please remove and add this project."
+KEY_CHANGED: Final = translatable("The project has changed its security key.  Please remove and add this project.")
 
 
 def send_key(rpc: Rpc) -> bool:

@@ -51,6 +51,13 @@ def send_work(rpc: Rpc) -> None:
     """Fill the client's work request from the feeder's slots, or say why not."""
     needs = Needs(rpc)
     _new_day(rpc)
+    config = rpc.project.config
+    if config.work_generators:
+        rpc.tx.after_commit(rpc.project.generators.check)
+    if not config.enable_assignment and rpc.project.feeder.is_empty(rpc.tx):
+        # nothing is even looked for then, not even broadcast jobs (handle_request.cpp: have_no_work)
+        rpc.reply.insert_message("Project has no tasks available")
+        return
     chooser = VersionChooser(rpc, needs)
     checks = feasibility.Checks(rpc, needs, chooser)
     sent: list[Slot] = []
@@ -68,6 +75,7 @@ def send_work(rpc: Rpc) -> None:
         best = chooser.choose(slot)
         if best is None:
             continue
+        checks.offered_apps.add(slot.row.appid)
         if not checks.feasible(slot, best):
             continue
         # When it cannot be sent somebody changed it behind our back: not a slot any more either.
@@ -76,10 +84,8 @@ def send_work(rpc: Rpc) -> None:
     if sent:
         rpc.project.feeder.taken(sent)
     _count_sent(rpc, needs)
-    if rpc.project.config.work_generators:
-        rpc.tx.after_commit(rpc.project.generators.check)
     if not needs.sent:
-        feasibility.explain(rpc, needs, chooser, checks, any_work=tried > 0)
+        feasibility.explain(rpc, needs, chooser, checks)
 
 
 def _count_sent(rpc: Rpc, needs: Needs) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy import bindparam, func, select
 from boinc_server import hr, models
 from boinc_server.plan_class import CPU
 from boinc_server.states import AssimilateState
-from boinc_server.wire.reply import DELAY_UNACCEPTABLE
+from boinc_server.wire.reply import DELAY_UNACCEPTABLE, translatable
 
 if TYPE_CHECKING:
     from boinc_server.feeder import Slot
@@ -43,7 +43,8 @@ class Checks:
         self.too_slow = False
         self.hr_rejected = False
         self.hr_unknown = False
-        self.no_allowed_apps = False
+        #: apps with jobs that this host has a version for
+        self.offered_apps: set[int] = set()
         self._in_reply: set[int] = set()
         self._disk = self._available_disk()
         self._files_on_host = {info.name for info in rpc.request.file_infos}
@@ -75,7 +76,6 @@ class Checks:
             score += 1
         if self.needs.selected_apps and app.id not in self.needs.selected_apps:
             if not self.needs.allow_non_preferred:
-                self.no_allowed_apps = True
                 return None
             score -= 1
         if app.locality_scheduling == LOCALITY_LITE and self._files_on_host:
@@ -120,7 +120,6 @@ class Checks:
         if urgent and not app.beta and not best.reliable:
             return False
         if self.needs.selected_apps and row.appid not in self.needs.selected_apps and not self.needs.allow_non_preferred:
-            self.no_allowed_apps = True
             return False
         if config.user_filter and row.batch and row.batch != rpc.user.id:
             return False
@@ -257,20 +256,16 @@ def keyword_score(job: str, user: str) -> float | None:
     return None if mine & unwanted else float(len(mine & wanted))
 
 
-def explain(rpc: Rpc, needs: Needs, chooser: VersionChooser, checks: Checks, *, any_work: bool) -> None:
+def explain(rpc: Rpc, needs: Needs, chooser: VersionChooser, checks: Checks) -> None:
     """Tell why no work was sent (sched_send.cpp: send_user_messages)."""
     reply = rpc.reply
     reply.insert_message("No tasks sent")
-    for app_id in sorted(needs.selected_apps):
+    for app_id in sorted(needs.selected_apps - checks.offered_apps):
         app = rpc.project.catalog.app(app_id)
-        if app is not None and not any_work:
+        if app is not None and not app.deprecated:
             reply.insert_message(f"No tasks are available for {app.user_friendly_name or app.name}")
-    if not any_work:
-        reply.insert_message("Project has no tasks available")
     for text in [*checks.messages, *chooser.messages]:
         reply.insert_message(text, "notice")
-    if checks.no_allowed_apps:
-        reply.insert_message("No tasks are available for the applications you have selected.")
     if checks.too_slow:
         stats = rpc.request.time_stats
         reply.insert_message(
@@ -280,9 +275,9 @@ def explain(rpc: Rpc, needs: Needs, chooser: VersionChooser, checks: Checks, *, 
     if checks.hr_rejected:
         reply.insert_message("Tasks are committed to other platforms")
     if checks.hr_unknown:
-        reply.insert_message("Your computer type is not supported by this project", "notice")
+        reply.insert_message(translatable("Your computer type is not supported by this project"), "notice")
     if chooser.outdated_client:
-        reply.insert_message("Newer BOINC version required; please install current version", "notice")
+        reply.insert_message(translatable("Newer BOINC version required; please install current version"), "notice")
         reply.set_delay(DELAY_UNACCEPTABLE)
     if chooser.quota_exceeded is not None:
         reply.insert_message(f"Daily job limit ({chooser.quota_limit}) has been reached", "notice")

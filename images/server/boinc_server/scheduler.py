@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     from boinc_server.project import Project
 
 MAINTENANCE: Final = "Project is temporarily shut down for maintenance"
-BAD_KEY: Final = "Invalid or missing account key.  To fix, remove and add this project."
-TOO_OLD: Final = "Your BOINC client software is too old.  Please install the current version."
+BAD_KEY: Final = wire.translatable("Invalid or missing account key.  To fix, remove and add this project.")
+#: where the request names no host, upstream has other words for it
+BAD_KEY_OF_NO_HOST: Final = "Invalid or missing account key.  To fix, remove and add this project ."
+TOO_OLD: Final = wire.translatable("Your BOINC client software is too old.  Please install the current version.")
 
 
 def parse(body: bytes) -> SchedulerRequest | WireError:
@@ -79,7 +81,7 @@ def _process(project: Project, tx: Transaction, request: SchedulerRequest, reply
     try:
         caller = hosts.authenticate(tx, request)
     except hosts.NotAuthenticatedError as error:
-        reply.insert_message(BAD_KEY, "notice" if error.knows_host else "low")
+        reply.insert_message(*((BAD_KEY, "notice") if error.knows_host else (BAD_KEY_OF_NO_HOST, "low")))
         reply.set_delay(wire.DELAY_MISSING_KEY)
         project.log.warning("[HOST#%d] bad authenticator from %s", request.hostid, remote_addr)
         _emit(tx, request, reply, error="authenticator")
@@ -148,9 +150,9 @@ def _banned(project: Project, request: SchedulerRequest, reply: SchedulerReply) 
     if request.core_client_version < config.min_core_client_version:
         reply.insert_message(TOO_OLD, "notice")
     elif _matches(config.ban_os, f"{info.os_name}\t{info.os_version}"):
-        reply.insert_message(f"This project doesn't support operating system {info.os_name} {info.os_version}", "notice")
+        reply.insert_message(wire.translatable("This project doesn't support operating system", info.os_name, info.os_version), "notice")
     elif _matches(config.ban_cpu, f"{info.p_vendor}\t{info.p_model}"):
-        reply.insert_message(f"This project doesn't support CPU type {info.p_vendor} {info.p_model}", "notice")
+        reply.insert_message(wire.translatable("This project doesn't support CPU type", info.p_vendor, info.p_model), "notice")
     else:
         return False
     reply.set_delay(wire.DELAY_UNACCEPTABLE)
@@ -209,7 +211,7 @@ def _find_platforms(rpc: Rpc) -> bool:
     rpc.platforms = [name for name in request.platforms if name in known]
     if rpc.platforms:
         return True
-    rpc.reply.insert_message(f"This project doesn't support computers of type {request.platform_name}", "notice")
+    rpc.reply.insert_message(wire.translatable("This project doesn't support computers of type", request.platform_name), "notice")
     rpc.reply.set_delay(wire.DELAY_UNACCEPTABLE)
     return False
 
@@ -243,7 +245,7 @@ def _extras(rpc: Rpc) -> None:
         _time_stats_log(rpc)
     if config.do_file_delete_regex:
         pattern = re.compile(config.do_file_delete_regex)
-        reply.delete_file_infos += [info.name for info in rpc.request.file_infos if pattern.fullmatch(info.name)]
+        reply.delete_file_infos += [info.name for info in rpc.request.file_infos if pattern.search(info.name)]
     preferences.add_urls(rpc)
 
 

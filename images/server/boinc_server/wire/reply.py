@@ -236,6 +236,11 @@ def _names(out: list[str], tag: str, names: Iterable[str]) -> None:
     out.extend(f"<{tag}>\n    <name>{escape(name)}</name>\n</{tag}>\n" for name in names)
 
 
+def translatable(text: str, *rest: str) -> str:
+    """A message whose first part clients show in the volunteer's language: they look for _("...") (lib/sched_msgs.h)."""
+    return " ".join((f'_("{text}")', *rest))
+
+
 def _message_text(text: str) -> str:
     """An escaped message that fits the client's buffer; what is cut off is whole characters."""
     text = text[:_MAX_MESSAGE]

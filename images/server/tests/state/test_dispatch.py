@@ -46,8 +46,13 @@ def test_max_wus_to_send_is_per_cpu(world):
 
 def test_no_work_is_explained(world):
     reply = world.host().rpc(1.0)
-    assert reply.says("No tasks sent")
-    assert reply.says("Project has no tasks available")
+    assert [message for _, message in reply.messages] == ["Project has no tasks available"]
+
+
+def test_where_hosts_may_be_targeted_a_project_without_jobs_is_searched_all_the_same(world):
+    world.configure(enable_assignment=True)
+    reply = world.host().rpc(1.0)
+    assert [message for _, message in reply.messages] == ["No tasks sent"]
 
 
 @pytest.mark.parametrize(
@@ -206,7 +211,9 @@ def test_apps_the_user_did_not_choose(world):
     give_preferences(world, lenient, f"<app_id>{other}</app_id><allow_non_preferred_apps>1</allow_non_preferred_apps>")
     reply = strict.rpc(1.0)
     assert not reply.tasks
-    assert reply.says("No tasks are available for the applications you have selected.")
+    assert [message for _, message in reply.messages] == ["No tasks sent", "No tasks are available for other"]
+    world.job("other", rsc_memory_bound=1e15)
+    assert not strict.rpc(1.0).says("No tasks are available for other"), "there is one, only not for this host"
     world.job("other")
     assert lenient.fetch()[0].startswith("other")
     assert lenient.fetch()[0].startswith("work")
@@ -397,6 +404,8 @@ def test_a_targeted_job_that_fails_is_tried_again_elsewhere_of_its_target(world)
 def test_broadcast_jobs_go_to_every_host_once(world):
     world.configure(enable_assignment_multi=True)
     job = world.job(broadcast=True)
+    assert world.host().fetch() == [], "not while the project has no other jobs, unless hosts may be targeted as well"
+    world.configure(enable_assignment=True)
     hosts = [world.host() for _ in range(3)]
     names = [host.fetch()[0] for host in hosts]
     assert len(set(names)) == 3
