@@ -90,7 +90,8 @@ class JobStates(Invariant):
             return "after it was validated"
         if kind == "job.assimilated" and not had & {"job.validated", "job.error"}:
             return "without a canonical result or an error"
-        if kind == "job.files_deleted" and "job.assimilated" not in had:
+        # the jobs of an aborted batch lose their inputs at once (html/inc/submit_util.inc)
+        if kind == "job.files_deleted" and not had & {"job.assimilated", "job.cancelled"}:
             return "before it was assimilated"
         return ""
 

@@ -49,7 +49,7 @@ def test_a_batch_is_computed_and_its_outputs_fetched(stack: Stack) -> None:
     inputs = [f"<job><input_file><mode>inline</mode><source>word {number}</source></input_file></job>" for number in range(3)]
 
     batch = sue.submit("uppercase", "".join(inputs))
-    wait_until(lambda: value(sue("query_batch", f"<batch_id>{batch}</batch_id>"), "fraction_done") == "1.0", "all done", within=60)
+    wait_until(lambda: value(sue("query_batch", f"<batch_id>{batch}</batch_id>"), "fraction_done") == "1", "all done", within=60)
 
     assert value(sue("query_batch", f"<batch_id>{batch}</batch_id>"), "state") == "2", "complete"
     assert [sue.output(str(workunit["name"])) for workunit in stack.project.workunits()] == [b"WORD 0", b"WORD 1", b"WORD 2"]

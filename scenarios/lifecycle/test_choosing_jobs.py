@@ -8,6 +8,7 @@ from harness import ClientVersion, Job, JobState, ServerState, script_app
 from harness.client import Client
 from harness.faults.vbox import FakeCpu
 from harness.stack import Stack
+from harness.waiting import wait_until
 
 PAIR: dict[str, Any] = {"min_quorum": 2, "target_nresults": 2, "max_success_results": 4, "max_total_results": 6, "max_error_results": 3}
 
@@ -209,9 +210,12 @@ def test_a_host_that_has_a_jobs_file_gets_the_job_first(stack: Stack) -> None:
     client = stack.client(attach=True, cc_options={"ncpus": 1})
     stack.project.submit("local", input=b"known").wait_for(JobState.ASSIMILATED)
 
-    stack.project.configure(stop_sched=True)
+    client.rpc().project_nomorework(stack.project.master_url)  # it asks again when there is a choice
+    wait_until(lambda: not client.projects()[0].scheduler_rpc_in_progress, "the end of an RPC under way", within=10)
     older, local = stack.project.submit("local", input=b"unknown"), stack.project.submit("local", input=b"known")
-    stack.project.configure(stop_sched=False)
+    for job in (older, local):
+        job.history.wait("result.created", within=10)
+    client.rpc().project_allowmorework(stack.project.master_url)
     client.update(stack.project)
     for job in (older, local):
         job.wait_for(JobState.VALIDATED)

@@ -118,6 +118,10 @@ def test_a_job_may_stop_anywhere_on_its_way(length: int) -> None:
     assert violations(JobStates(), job(*GOOD_JOB[:length])) == []
 
 
+def test_a_cancelled_job_may_lose_its_files_at_once() -> None:
+    assert violations(JobStates(), job("job.created", "job.cancelled", "job.files_deleted")) == []
+
+
 @pytest.mark.parametrize(
     "kinds",
     [

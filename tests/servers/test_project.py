@@ -102,6 +102,16 @@ def test_many_jobs_are_made_by_one_command(trio: FakeTrio, project: UpstreamProj
     assert len(trio.scripts) == before + 1
 
 
+def test_options_count_as_if_the_template_said_them(trio: FakeTrio, project: UpstreamProject) -> None:
+    project.install_app("uppercase")
+    trio.apache.files[f"{ROOT}/templates/uppercase_in"] = b"<min_quorum>1</min_quorum><priority>1</priority>"
+    project.submit("uppercase", min_quorum=2, priority=3)
+    [path] = [path for path in trio.apache.files if "templates/inline_" in path]
+    assert trio.apache.files[path] == b"<priority>1</priority>"
+    assert f"--wu_template {path.removeprefix(ROOT + '/')}" in trio.scripts[-1]
+    assert "--min_quorum 2" in trio.scripts[-1]
+
+
 def test_a_template_given_as_text_becomes_a_file(trio: FakeTrio, project: UpstreamProject) -> None:
     project.submit("uppercase", input_template="<input_template/>")
     [path] = [path for path in trio.apache.files if "templates/inline_" in path]
@@ -194,7 +204,8 @@ def test_rows_are_read_and_changed_as_an_administrator_does(trio: FakeTrio, proj
 
 def test_a_broadcast_is_an_option_without_a_value(trio: FakeTrio, project: UpstreamProject) -> None:
     project.submit("uppercase", broadcast=True)
-    assert trio.scripts[-1].endswith("--broadcast")
+    assert trio.scripts[-2].endswith("--broadcast")
+    assert trio.scripts[-1].startswith("touch reread_db"), "the feeder has to hear of it"
 
 
 def test_a_platform_is_deprecated_in_the_database_and_the_feeder_told(trio: FakeTrio, project: UpstreamProject) -> None:

@@ -90,6 +90,14 @@ def test_a_job_is_staged_and_created_with_what_was_asked_for() -> None:
     assert words[-2:] == list(files)
 
 
+def test_an_option_counts_more_than_the_template() -> None:
+    template = "<workunit>\n    <min_quorum>1</min_quorum>\n    <delay_bound>60</delay_bound>\n</workunit>\n"
+    assert work.without(template, {"min_quorum": 2}) == "<workunit>\n    <delay_bound>60</delay_bound>\n</workunit>\n"
+    assert work.without(template, {"min_quorum": None, "priority": 1}) == template
+    assert work.may_be_in_template({"rsc_fpops_est": 1e9})
+    assert not work.may_be_in_template({"priority": 1, "min_quorum": None})
+
+
 def test_jobs_without_files_stage_nothing() -> None:
     assert "harness_staging" not in work.script([work.Request("sleeper", "j", {}, "60")])
 

@@ -341,11 +341,17 @@ class UpstreamProject(Project):
         unknown = sorted(set(options) - work.OPTIONS - work.FLAGS)
         if unknown:
             raise Unsupported(Capability.OPTIONS, self._server, details=f"{unknown[0]} of a job")
+        self.install_app(app)
         files = [] if contents is None else [contents] if isinstance(contents, bytes) else list(contents)
         chosen: dict[str, str] = {}
         for option, given in templates.items():
             if given is not None:
                 chosen[option] = self._template(str(given))
+        if work.may_be_in_template(options):
+            said = self._read(chosen.get("wu_template", f"templates/{app}_in"))
+            left = work.without(said, options)
+            if left != said:
+                chosen["wu_template"] = self._template(left)
         return work.Request(app, name or work.job_name(app), work.input_files(files), command_line, chosen, options)
 
     def _template(self, given: str) -> str:
@@ -357,8 +363,6 @@ class UpstreamProject(Project):
         return path
 
     def _make(self, requests: Sequence[work.Request]) -> list[Job]:
-        for app in {request.app for request in requests}:
-            self.install_app(app)
         staged = {f"{work.STAGING}/{name}": (content, False) for request in requests for name, content in request.files.items()}
         if staged:
             self._put(staged)

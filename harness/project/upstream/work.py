@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 import shlex
 import time
@@ -21,6 +22,11 @@ OPTIONS: Final = frozenset(
 )
 #: create_work's options without a value
 FLAGS: Final = frozenset({"broadcast"})
+#: options that an input template may hold, and would be the ones that count (tools/process_input_template.cpp)
+_IN_TEMPLATES: Final = OPTIONS & {
+    *("batch", "delay_bound", "max_error_results", "max_success_results", "max_total_results", "min_quorum", "target_nresults"),
+    *("rsc_disk_bound", "rsc_fpops_bound", "rsc_fpops_est", "rsc_memory_bound", "size_class"),
+}
 #: where files are put before they are staged, below the project's folder
 STAGING: Final = "harness_staging"
 #: put them where the project's downloads are; bin/stage_file would do the same, but has not worked in BOINC since April 2026
@@ -65,6 +71,19 @@ def job_name(app: str) -> str:
 def input_files(contents: Sequence[bytes]) -> dict[str, bytes]:
     """Physical names for contents that came without one: the same content, the same name, as BOINC's files never change."""
     return {f"in_{hashlib.md5(content, usedforsecurity=False).hexdigest()}_{number}": content for number, content in enumerate(contents)}
+
+
+def may_be_in_template(options: Mapping[str, object]) -> bool:
+    """Is there an option that an input template could overrule?"""
+    return any(name in _IN_TEMPLATES and value is not None for name, value in options.items())
+
+
+def without(template: str, options: Mapping[str, object]) -> str:
+    """An input template without what is said by options."""
+    for name, value in options.items():
+        if name in _IN_TEMPLATES and value is not None:
+            template = re.sub(rf"[ \t]*<{name}>[^<]*</{name}>\n?", "", template)
+    return template
 
 
 def template_name(text: str) -> str:

@@ -40,6 +40,11 @@ ERRORS: Final = (
 )
 
 
+def _number(value: float) -> str:
+    """A number as PHP prints it: at most 14 digits, and no ".0"."""
+    return f"{value:.14g}" if isinstance(value, float) else str(value)
+
+
 def app_named(project: Project, name: str) -> AnyRow:
     """Raises RpcError."""
     app = project.catalog.app_named(name)
@@ -72,7 +77,7 @@ def create_batch(project: Project, call: etree._Element) -> str:
 
 def _batch_xml(tx: Transaction, project: Project, batch: batches.Batch, *, with_cpu_time: bool) -> str:
     app = project.catalog.app(batch.app_id)
-    lines = [f"    <{name}>{getattr(batch, name)}</{name}>\n" for name in BATCH_FIELDS]
+    lines = [f"    <{name}>{_number(getattr(batch, name))}</{name}>\n" for name in BATCH_FIELDS]
     lines.append(f"    <name>{escape(batch.name)}</name>\n    <app_name>{escape(app.name if app else 'none')}</app_name>\n")
     if with_cpu_time:
         lines.append(f"    <total_cpu_time>{batches.cpu_time(tx, batch.id)}</total_cpu_time>\n")
