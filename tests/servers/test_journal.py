@@ -109,6 +109,8 @@ def test_people_hosts_and_trickles() -> None:
     assert kinds("user", user, passwd_hash="y") == ["account.password"]
     assert kinds("host", {}, id=2, userid=1, domain_name="h") == ["host.created"]
     assert kinds("msg_from_host", {}, id=1, hostid=2, variety="v", xml="<a/>") == ["trickle.up"]
+    [(_, trickle)] = events("msg_from_host", {}, {"id": 1, "hostid": 2, "variety": "v", "xml": "\n <result_name>job_0</result_name>\n"})
+    assert trickle["result_name"] == "job_0"
     assert kinds("msg_to_host", {"id": 1, "hostid": 2, "handled": 0}, handled=1) == ["trickle.down"]
 
 

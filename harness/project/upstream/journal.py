@@ -7,6 +7,7 @@ all there is to do. `translate` turns a journal row into the events that the emb
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -95,7 +96,9 @@ def translate(change: Change, apps: Mapping[int, str]) -> Iterator[tuple[str, di
             yield "host.created", {"host": new["id"], "user": new["userid"], "domain_name": new["domain_name"]}
         case "msg_from_host" if not change.old:
             new = change.new
-            yield "trickle.up", {"id": new["id"], "host": new["hostid"], "variety": new["variety"], "xml": new["xml"]}
+            about = {"id": new["id"], "host": new["hostid"], "variety": new["variety"], "xml": new["xml"]}
+            found = re.search(r"<result_name>\s*([^<\s]+)", str(new["xml"]))
+            yield "trickle.up", about | {"result_name": found[1] if found else ""}
         case "msg_to_host" if change.changed("handled"):
             yield "trickle.down", {"id": change.new["id"], "host": change.new["hostid"]}
 
