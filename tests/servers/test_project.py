@@ -191,7 +191,7 @@ def test_rows_are_read_and_changed_as_an_administrator_does(trio: FakeTrio, proj
     assert trio.database.statements[-1] == "SELECT * FROM `host_app_version` WHERE `host_id` = %s"
     project.edit("app", "uppercase", beta=1)
     assert trio.database.statements[-1] == "UPDATE `app` SET `beta` = %s WHERE name = %s"
-    assert trio.scripts[-1].startswith("touch reread_db")
+    assert "touch reread_db" in trio.scripts[-1]
     project.send_to_host(1, "<trickle_down/>", variety="v")
     assert trio.database.statements[-1].startswith("INSERT INTO msg_to_host ")
     project.allow_submission(Account(7, "a@b.test", "", ""))
@@ -205,13 +205,13 @@ def test_rows_are_read_and_changed_as_an_administrator_does(trio: FakeTrio, proj
 def test_a_broadcast_is_an_option_without_a_value(trio: FakeTrio, project: UpstreamProject) -> None:
     project.submit("uppercase", broadcast=True)
     assert trio.scripts[-2].endswith("--broadcast")
-    assert trio.scripts[-1].startswith("touch reread_db"), "the feeder has to hear of it"
+    assert "touch reread_db" in trio.scripts[-1], "the feeder has to hear of it"
 
 
 def test_a_platform_is_deprecated_in_the_database_and_the_feeder_told(trio: FakeTrio, project: UpstreamProject) -> None:
     project.deprecate_platform("x86_64-pc-linux-gnu")
     assert any(statement.startswith("UPDATE platform SET deprecated = 1") for statement in trio.database.statements)
-    assert trio.scripts[-1].startswith("touch reread_db; timeout "), "it waits until that is done"
+    assert "touch reread_db\ntimeout " in trio.scripts[-1], "it waits until that is done"
 
 
 def test_the_key_cannot_be_changed(project: UpstreamProject) -> None:

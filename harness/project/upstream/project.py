@@ -39,8 +39,15 @@ FOLDERS: Final = frozenset({"apps", "templates", "bin"})
 FILES: Final = frozenset({"plan_class_spec.xml", "gui_urls.xml", "project_files.xml", "terms_of_use.txt"})
 #: end one daemon, and all that a trigger file tells to end
 _END_DAEMON: Final = "kill $(cat pid_*/{name}.pid) && timeout 20 tail --pid=$(cat pid_*/{name}.pid) -f /dev/null"
-#: the feeder removes the file when it has read them; where the daemons are stopped, it reads them at its start
-_REREAD: Final = "touch reread_db; timeout 20 bash -c 'while [ -e reread_db -a ! -e stop_daemons ]; do sleep 0.1; done'"
+#: The feeder removes the file when it has read them; where the daemons are stopped, it reads them at its start. While it does, the shared
+#: memory is empty, and a scheduler that looks into it sends its client away ("recompile needed") for maintenance_delay: a short one, then.
+_REREAD: Final = """cp -p config.xml config.kept
+sed -i 's|</config>|<maintenance_delay>2</maintenance_delay></config>|' config.xml
+touch reread_db
+timeout 20 bash -c 'while [ -e reread_db -a ! -e stop_daemons ]; do sleep 0.1; done' || failed=1
+mv config.kept config.xml
+exit $failed
+"""
 _ALL_ENDED: Final = 'for file in pid_*/*.pid; do timeout 20 tail --pid="$(cat "$file")" -f /dev/null; done'
 
 

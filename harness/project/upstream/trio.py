@@ -217,8 +217,8 @@ class Trio:
         wait_until(come, f"{self.project} to {what}", within=within, every=EVERY, last_state=self.log)
 
     def _has_feeder(self) -> bool:
-        """Is there the shared memory between feeder and scheduler? Without it the scheduler sends clients away for an hour."""
-        return self._says("test $(wc -l < /proc/sysvipc/shm) -gt 1")
+        """Has the feeder filled the memory that it shares with the scheduler? Before, the scheduler sends clients away for an hour."""
+        return self._says("test $(wc -l < /proc/sysvipc/shm) -gt 1 && grep -q app_versions log_*/feeder.log")
 
     def _started(self) -> bool:
         host = self.project.partition(".")[0]
