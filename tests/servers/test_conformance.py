@@ -65,9 +65,10 @@ def test_results_are_the_same_in_any_order() -> None:
     assert differences(shape(JOB, RESULT, lost), shape(JOB, lost, RESULT)) == []
 
 
-@pytest.mark.parametrize(("credit", "same"), [(0.2501, True), (0.26, False), (0.0, True)])
-def test_credit_has_a_tolerance(credit: float, same: bool) -> None:
-    assert (differences(shape(JOB, RESULT), shape(JOB, RESULT, credit=credit)) == []) is same
+def test_credit_is_a_difference_only_where_there_is_none() -> None:
+    assert differences(shape(JOB, RESULT), shape(JOB, RESULT, credit=7.5)) == []
+    [text] = differences(shape(JOB, [*RESULT, "x"]), shape(JOB, [*RESULT[:-1], "x"]))
+    assert "credit.granted against x" in text
 
 
 def test_other_answers_are_differences() -> None:
