@@ -65,11 +65,11 @@ COUNTS = f"""
 before=$(sed -n 's/.*<wu_cpu_time>\\(.*\\)<.wu_cpu_time>.*/\\1/p' init_data.xml)
 if [ ! -e started ]; then
     touch started
-    {message(STATUS, "<current_cpu_time>45</current_cpu_time><checkpoint_cpu_time>40</checkpoint_cpu_time>")}
+    {message(STATUS, "<current_cpu_time>0.45</current_cpu_time><checkpoint_cpu_time>0.4</checkpoint_cpu_time>")}
     while :; do sleep 1; done
 fi
 echo "$before" > out
-{message(STATUS, "<current_cpu_time>100</current_cpu_time><checkpoint_cpu_time>100</checkpoint_cpu_time>")}
+{message(STATUS, "<current_cpu_time>1.5</current_cpu_time><checkpoint_cpu_time>1.5</checkpoint_cpu_time>")}
 """
 
 
@@ -83,5 +83,5 @@ def test_cpu_time_is_counted_from_the_checkpoint_when_a_client_starts_again(stac
     client.restart()
     job.wait_for(JobState.VALIDATED)
 
-    assert float(job.output()) == pytest.approx(40), "the application was told what it had used until its checkpoint"
-    assert job.result.cpu_time == pytest.approx(100), "and its sum was reported"
+    assert float(job.output()) == pytest.approx(0.4), "the application was told what it had used until its checkpoint"
+    assert job.result.cpu_time == pytest.approx(1.5), "and its sum was reported"

@@ -198,10 +198,16 @@ RESULT: list[tuple[str, Any, str, Any]] = [
 ]
 
 
+def sent_long_ago(world: World) -> None:
+    """No task of this host can have run longer than since it was sent."""
+    world.set(models.result, sent_time=world.row(models.result).sent_time - 100)
+
+
 @pytest.mark.parametrize(("attribute", "value", "column", "expected"), RESULT)
 def test_a_reported_result_is_stored(world: World, attribute: str, value: Any, column: str, expected: Any) -> None:
     world.add_job()
     (task,) = world.rpc(1.0).tasks
+    sent_long_ago(world)
     finished = world.compute(task)
     setattr(finished, attribute, value)
     world.rpc(finished=[finished])
@@ -233,6 +239,7 @@ REPORTED: list[tuple[str, str, str, Any]] = [
 def test_element_is_stored_with_the_result(world: World, tag: str, text: str, column: str, value: Any) -> None:
     world.add_job()
     (task,) = world.rpc(1.0).tasks
+    sent_long_ago(world)
     body = world.host.request(0.0, [world.compute(task)]).decode()
     start, end = body.index("<result>"), body.index("<stderr_out>")
     result, count = re.subn(f"<{tag}>[^<]*</{tag}>", f"<{tag}>{text}</{tag}>", body[start:end])
@@ -257,9 +264,21 @@ def test_a_run_time_must_be_possible(world: World, name: str, cpu: float, report
     (task,) = world.rpc(1.0).tasks
     finished = world.compute(task)
     finished.cpu_time, finished.elapsed_time = cpu, reported
-    world.set(models.result, sent_time=world.row(models.result).sent_time - 100)
+    sent_long_ago(world)
     world.rpc(finished=[finished])
     assert world.row(models.result).elapsed_time == pytest.approx(stored, abs=30), name
+
+
+def test_cpu_time_is_no_more_than_all_cpus_can_have_had(world: World) -> None:
+    world.add_job()
+    (task,) = world.rpc(1.0).tasks
+    finished = world.compute(task)
+    finished.cpu_time = finished.elapsed_time = 1e6
+    sent_long_ago(world)
+    world.rpc(finished=[finished])
+    stored = world.row(models.result)
+    assert stored.elapsed_time == pytest.approx(100, abs=30)
+    assert stored.cpu_time == stored.elapsed_time * world.host.ncpus
 
 
 def test_one_report_counts_however_often_a_request_has_it(world: World) -> None:

@@ -56,6 +56,7 @@ def test_options_are_in_place_before_its_daemons_start(trio: FakeTrio) -> None:
     assert "touch stop_sched" in trio.scripts, "it is a file, upstream"
     assert "--sleep_interval 1" in config
     assert any("TRIGGER" in statement for statement in trio.database.statements)
+    assert "SET GLOBAL optimizer_switch = 'block_nested_loop=off'" in trio.database.statements
     assert trio.log[:2] == ["start http://boinc.test/", "run"]
     project.delete()
     assert trio.log[2:] == ["leave", "close"]

@@ -99,21 +99,24 @@ def _acceptable(rpc: Rpc, row: AnyRow) -> bool:
     return True
 
 
-def _elapsed(rpc: Rpc, row: AnyRow, reported: ReportedResult) -> float:
-    """A run time that can be true: at least the CPU time of a one-CPU job, at most since it was sent."""
-    elapsed = reported.final_elapsed_time
-    turnaround = max(0, rpc.now - row.sent_time)
-    if elapsed < 0 or elapsed > turnaround > 0:
-        elapsed = float(turnaround)
-    if elapsed == 0 or (elapsed < reported.final_cpu_time and "mt" not in reported.plan_class):
-        elapsed = reported.final_cpu_time
-    return elapsed
+def _times(rpc: Rpc, row: AnyRow, reported: ReportedResult) -> tuple[float, float]:
+    """Run time and CPU time that can be true: one CPU's time is run time, nothing runs longer than since it was sent (sched_result.cpp)."""
+    elapsed, cpu = reported.final_elapsed_time, reported.final_cpu_time
+    if elapsed < cpu and "mt" not in reported.plan_class:
+        elapsed = cpu
+    if elapsed <= 0:
+        elapsed = max(0.0, cpu)
+    turnaround = rpc.now - row.sent_time
+    if turnaround >= 0:
+        elapsed = min(elapsed, float(turnaround))
+    return elapsed, min(cpu, elapsed * rpc.host.p_ncpus)
 
 
 def _store(rpc: Rpc, row: AnyRow, reported: ReportedResult) -> None:
     tx = rpc.tx
     success = reported.state == ClientState.FILES_UPLOADED and reported.exit_status == 0
     late = row.server_state == ServerState.OVER or row.report_deadline < tx.now
+    elapsed, cpu = _times(rpc, row, reported)
     values: dict[str, Any] = {
         "server_state": int(ServerState.OVER),
         "outcome": int(Outcome.SUCCESS if success else Outcome.CLIENT_ERROR),
@@ -121,8 +124,8 @@ def _store(rpc: Rpc, row: AnyRow, reported: ReportedResult) -> None:
         "client_state": reported.state,
         "received_time": tx.now,
         "mod_time": tx.now,
-        "cpu_time": reported.final_cpu_time,
-        "elapsed_time": _elapsed(rpc, row, reported),
+        "cpu_time": cpu,
+        "elapsed_time": elapsed,
         "exit_status": reported.exit_status,
         "xml_doc_out": "".join(info.xml for info in reported.file_infos)[: BLOB_SIZE - 1],
         "stderr_out": reported.stderr_out[: BLOB_SIZE - 1],
