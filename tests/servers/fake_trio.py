@@ -110,6 +110,9 @@ class FakeTrio:
             self.database.apps += [name for name in found if name not in self.database.apps]
         return {"id -u": "1000\n", "ls bin": BINARIES}.get(script, "")
 
+    def ask(self, script: str) -> str:
+        return self.tool(script)
+
     def path(self, relative: str) -> str:
         return f"{ROOT}/{relative}"
 
