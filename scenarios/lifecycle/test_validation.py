@@ -6,6 +6,7 @@ from harness import ErrorMask, JobState, Outcome, ValidateState, script_app
 from harness.client import Client
 from harness.jobs import Result
 from harness.stack import Stack
+from harness.waiting import wait_until
 
 pytestmark = pytest.mark.project(one_result_per_host_per_wu=1)
 
@@ -31,7 +32,7 @@ def test_results_that_differ_are_inconclusive_until_a_third_host_decides(stack: 
     hosts(stack, "42", "43")
     job = stack.project.submit("oracle", min_quorum=2, target_nresults=2, max_success_results=4, max_total_results=6)
     job.history.wait("result.inconclusive", within=30)
-    assert len(job.results()) == 3, "one more replica was made"
+    wait_until(lambda: len(job.results()) == 3, "one more replica", within=10)
     assert states(job.results()[:2]) == [ValidateState.INCONCLUSIVE] * 2
 
     third = stack.client()

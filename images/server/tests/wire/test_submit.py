@@ -82,6 +82,8 @@ def test_a_batch_from_submission_to_output(ann: Volunteer, sue: Submitter) -> No
     finished = [ann.compute(task) for task in ann.rpc(10.0).tasks]
     while len(finished) < 2:
         finished += [ann.compute(task) for task in ann.rpc(10.0).tasks]
+    with sue.project.transaction() as tx:  # no task has run longer than since it was sent
+        tx.execute(update(models.result).values(sent_time=models.result.c.sent_time - 100), {})
     ann.rpc(finished=finished)
     text = sue("query_batch", "<batch_name>My batch</batch_name><get_cpu_time>1</get_cpu_time><get_job_details>1</get_job_details>")
     assert "<fraction_done>1</fraction_done>" in text
