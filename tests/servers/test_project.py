@@ -56,7 +56,7 @@ def test_options_are_in_place_before_its_daemons_start(trio: FakeTrio) -> None:
     assert "touch stop_sched" in trio.scripts, "it is a file, upstream"
     assert "--sleep_interval 1" in config
     assert any("TRIGGER" in statement for statement in trio.database.statements)
-    assert "SET GLOBAL optimizer_switch = 'block_nested_loop=off'" in trio.database.statements
+    assert "FLUSH TABLES result" in trio.database.statements
     assert trio.log[:2] == ["start http://boinc.test/", "run"]
     project.delete()
     assert trio.log[2:] == ["leave", "close"]
@@ -144,6 +144,9 @@ def test_files_go_where_a_scenario_may_put_them_and_nowhere_else(trio: FakeTrio,
 
 def test_daemons_that_were_stopped_are_started_again(trio: FakeTrio, project: UpstreamProject) -> None:
     project.configure(stop_daemons=True)
+    project.install_app("uppercase")
+    assert not any("bin/start" in script for script in trio.scripts), "they stay stopped whatever else is done"
+    del trio.scripts[3:]  # (id -u), the trigger, and the wait
     project.configure(stop_daemons=False)
     touched, ended, removed, started = trio.scripts[-4:]
     assert (touched, removed, started) == ("touch stop_daemons", "rm -f stop_daemons", "bin/start --cron")
