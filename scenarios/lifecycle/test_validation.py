@@ -99,7 +99,7 @@ def test_scripts_validate_and_assimilate(stack: Stack) -> None:
     scripts = {
         "init.sh": '! grep -q rubbish "$1"',
         "compare.sh": '[ "$(tr a-z A-Z < "$1")" = "$(tr a-z A-Z < "$2")" ]',
-        "keep.sh": 'mkdir -p apps/kept && echo "$1 $(cat "$2")" > apps/kept/result',
+        "keep.sh": 'kept="$(dirname "$0")/../apps/kept"; mkdir -p "$kept" && echo "$1 $(cat "$2")" > "$kept/result"',
     }
     for name, line in scripts.items():
         stack.project.put_file(f"bin/{name}", f"#!/bin/sh\n{line}\n".encode(), executable=True)

@@ -26,6 +26,7 @@ MAINTENANCE: Final = "Project is temporarily shut down for maintenance"
 BAD_KEY: Final = wire.translatable("Invalid or missing account key.  To fix, remove and add this project.")
 #: where the request names no host, upstream has other words for it
 BAD_KEY_OF_NO_HOST: Final = "Invalid or missing account key.  To fix, remove and add this project ."
+FIRST_THAT_TRANSLATES: Final = 61200
 TOO_OLD: Final = wire.translatable("Your BOINC client software is too old.  Please install the current version.")
 
 
@@ -63,6 +64,7 @@ def handle_request(project: Project, body: bytes, remote_addr: str = "", request
         project.emit("rpc.scheduler", host=0, user=0, messages=[m.text for m in reply.messages], error=request.what)
         return reply.write()
     with project.transaction() as tx:
+        reply.translates = request.core_client_version >= FIRST_THAT_TRANSLATES
         _process(project, tx, request, reply, remote_addr)
     return reply.write(config.min_sendwork_interval)
 

@@ -7,6 +7,7 @@ wrapped in containers of our own, finite numbers, elements on lines of their own
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final, Literal
@@ -124,6 +125,8 @@ class SchedulerReply:
     non_cpu_intensive: bool = False
     strict_memory_bound: bool = False
     verify_files_on_app_start: bool = False
+    translates: bool = True
+    """Does the client show the part of a message that is marked for it in the volunteer's language? Those before 6.12 do not."""
     project_files: str = ""
     """A whole ``<project_files>`` element with its file_infos in front."""
 
@@ -146,7 +149,9 @@ class SchedulerReply:
             out.append("<ended>1</ended>\n")
         if self.request_delay > 0:
             out.append(f"<request_delay>{number(self.request_delay)}</request_delay>\n")
-        out.extend(f'<message priority="{m.priority}">{_message_text(m.text)}</message>\n' for m in self.messages)
+        for message in self.messages:
+            text = message.text if self.translates else _TRANSLATABLE.sub(r"\1", message.text)
+            out.append(f'<message priority="{message.priority}">{_message_text(text)}</message>\n')
         out.append(f"<project_name>{escape(self.project_name)}</project_name>\n")
         if self.send_time_stats_log:
             out.append("<send_time_stats_log>1</send_time_stats_log>\n")
@@ -234,6 +239,9 @@ class SchedulerReply:
 
 def _names(out: list[str], tag: str, names: Iterable[str]) -> None:
     out.extend(f"<{tag}>\n    <name>{escape(name)}</name>\n</{tag}>\n" for name in names)
+
+
+_TRANSLATABLE: Final = re.compile(r'_\("(.*?)"\)')
 
 
 def translatable(text: str, *rest: str) -> str:

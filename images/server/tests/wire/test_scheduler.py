@@ -302,6 +302,14 @@ def test_an_unsupported_platform(ann: Volunteer) -> None:
     assert reply.values["userid"] == "1"
 
 
+def test_clients_before_6_12_get_plain_words(ann: Volunteer) -> None:
+    ann.host.platforms = ("vax",)
+    ann.host.version = (6, 11, 9)
+    assert ann.rpc(1.0).says("This project doesn't support computers of type vax")
+    ann.host.version = (6, 12, 0)
+    assert ann.rpc(1.0).says('_("This project doesn\'t support computers of type") vax')
+
+
 def test_an_alternative_platform_is_enough(ann: Volunteer) -> None:
     add_job(ann.project)
     ann.host.platforms = ("new-platform", simulate.PLATFORM)
