@@ -43,10 +43,12 @@ ASKED: Final = 5
 _END: Final = "(end of answer)"
 #: seconds between two looks whether the project is up: each asks the engine for the log
 EVERY: Final = 0.25
-#: what supervisord says of its program "start" (makeproject-step3.sh) when that will not be tried again
-_GAVE_UP: Final = re.compile(
-    r"gave up: start entered FATAL|(?s:success: start entered RUNNING.*)exited: start \(exit status \d+; not expected\)"
-)
+#: what supervisord says of its program "start" (makeproject-step3.sh) when that failed. It starts it again, but in vain: the script makes
+#: a group first of all, which is there by then
+_GAVE_UP: Final = re.compile(r"exited: start \(exit status \d+; not expected\)|gave up: start entered FATAL")
+#: so many containers are tried. The script tells apache to read its configuration again as soon as there is such a process, which fails if
+#: that has not got far yet; on a busy machine this happens
+TRIED: Final = 3
 
 
 class ToolFailed(HarnessError):
@@ -92,6 +94,7 @@ class Trio:
         self.mysql: Container
         self.makeproject: Container
         self.apache: Container
+        self._new_apache: Callable[[], Container]
         self.database: Database
 
     def __repr__(self) -> str:
@@ -120,15 +123,24 @@ class Trio:
             volumes={volumes["project"]: f"{root}.dst", volumes["secrets"]: "/run/secrets"},
         )
         self._make()
-        self.apache = self._create(
-            "apache",
-            self._images.apache,
-            str(network.name),
-            hostname=self.project,
-            environment=environment,
-            ports=[WEB_PORT],
-            volumes={volumes["project"]: root, volumes["secrets"]: "/run/secrets", volumes["results"]: "/results"},
-        )
+        folders = {volumes["project"]: root, volumes["secrets"]: "/run/secrets", volumes["results"]: "/results"}
+
+        def create() -> Container:
+            return self._create(
+                "apache",
+                self._images.apache,
+                str(network.name),
+                hostname=self.project,
+                environment=environment,
+                ports=[WEB_PORT],
+                volumes=folders,
+            )
+
+        self._new_apache = create
+        self._put_apache()
+
+    def _put_apache(self) -> None:
+        self.apache = self._new_apache()
         containers.write_file(self.apache, SOCKET, b"", owner=SOCKET_GROUP)
 
     def _create(
@@ -194,10 +206,18 @@ class Trio:
 
     def run(self, *, within: Deadline | float = STEP) -> None:
         """Start apache, and with it the daemons; wait until the project serves clients."""
-        client = engine.connect()
-        self.apache.start()
-        client.networks.get(self._rig.control_network).connect(self.apache, aliases=["control"])
-        self._wait(lambda: self.answers() and self._has_feeder(), "serve clients", within)
+        client, deadline = engine.connect(), Deadline.of(within)
+        for tried in range(1, TRIED + 1):
+            self.apache.start()
+            client.networks.get(self._rig.control_network).connect(self.apache, aliases=["control"])
+            try:
+                self._wait(lambda: self.answers() and self._has_feeder(), "serve clients", deadline)
+                break
+            except ContainerFailed:
+                if tried == TRIED:
+                    raise
+                containers.remove_quietly(str(self.apache.name))
+                self._put_apache()
         client.networks.get(self._rig.volunteers_network).connect(self.apache, aliases=["boinc.test"])
 
     def settle(self, *, within: Deadline | float = STEP) -> None:
@@ -214,10 +234,17 @@ class Trio:
             log = containers.log_tail(self.apache, 500)
             why = start_failure(self.apache.status, int(self.apache.attrs["State"].get("ExitCode") or 0), log)
             if why:
+                log += self._last_words()
                 raise ContainerFailed(str(self.apache.name), self._images.apache, why, log="\n".join(log.splitlines()[-LOG_TAIL:]))
             return condition()
 
         wait_until(come, f"{self.project} to {what}", within=within, every=EVERY, last_state=self.log)
+
+    def _last_words(self) -> str:
+        """What the start program wrote, which supervisord keeps in files."""
+        if self.apache.status != "running":
+            return ""
+        return self.tool("tail -n 10 /var/log/supervisor/start-* 2>&1 || true", user="root")
 
     def _has_feeder(self) -> bool:
         """Has the feeder filled the memory that it shares with the scheduler? Before, the scheduler sends clients away for an hour."""
@@ -247,12 +274,15 @@ class Trio:
             return False
         return page.is_success and "<name>" in page.text
 
-    def tool(self, script: str) -> str:
-        """Run a shell script as the project's administrator in the project's folder; what it printed. Raises `ToolFailed`."""
+    def tool(self, script: str, *, user: str = "") -> str:
+        """Run a shell script as the project's administrator (or another user) in the project's folder; what it printed.
+
+        Raises `ToolFailed`.
+        """
         with engine.guard(f"running a tool of {self.project}"):
             done = self.apache.exec_run(
                 ["bash", "-ec", script],
-                user=self.layout.user,
+                user=user or self.layout.user,
                 workdir=self.layout.root,
                 environment={"USER": self.layout.user},
             )
