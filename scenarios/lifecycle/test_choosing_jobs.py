@@ -206,7 +206,7 @@ def test_a_broadcast_job_goes_to_every_host_once(stack: Stack) -> None:
 
 @pytest.mark.project(max_wus_to_send=1)
 def test_a_host_that_has_a_jobs_file_gets_the_job_first(stack: Stack) -> None:
-    script_app.install(stack.project, "local", "cat in > out", inputs=["in"], input_info="<sticky/>", locality_scheduling=2)
+    script_app.install(stack.project, "local", "cat in > out", inputs=["in"], input_info="<sticky/>", locality_scheduling=1)
     client = stack.client(attach=True, cc_options={"ncpus": 1})
     stack.project.submit("local", input=b"known").wait_for(JobState.ASSIMILATED)
 

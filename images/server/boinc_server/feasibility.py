@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 MEGA: Final = 1048576.0
 GIGA: Final = 1073741824.0
 MIN_FRACTION: Final = 0.1
-LOCALITY_LITE: Final = 2
-"""app.locality_scheduling: prefer jobs whose files the host has."""
+LOCALITY_LITE: Final = 1
+"""app.locality_scheduling (LOCALITY_SCHED_LITE of db/boinc_db_types.h): prefer jobs whose files the host has."""
 _FILE_NAME: Final = re.compile(r"<file_name>\s*([^<\s]+)\s*</file_name>")
 _R, _W = models.result.c, models.workunit.c
 _OF_USER: Final = select(func.count()).where(_R.workunitid == bindparam("wu"), _R.userid == bindparam("user"))

@@ -434,7 +434,7 @@ def test_non_cpu_intensive_apps_get_one_job_each_besides_the_others(world):
 
 
 def test_jobs_whose_files_the_host_has_come_first(world):
-    world.app("local", locality_scheduling=2)
+    world.app("local", locality_scheduling=1)
     template = "<file_info>\n</file_info>\n<workunit>\n<file_ref>\n<open_name>in</open_name>\n</file_ref>\n</workunit>\n"
     for name in ("aaa", "bbb"):
         work.stage_file(world.project, name, name.encode())
