@@ -84,7 +84,8 @@ def reduce(file: Path, budget: int, tries: int, client_version: str | None) -> N
 def repeat(file: Path, times: int, client_version: str | None) -> None:
     """Run a scenario FILE many times, and tell whether it ended in the same way and its events had the same order each time.
 
-    Exit code 1 if not. Compared are the server's events of each job, each client's messages about each task, and what the scenario did.
+    Exit code 1 if not. Compared are the server's events of each job, each client's messages about each task, and what the scenario did;
+    `races` in the file names what is left open, and why.
     """
     from harness.rig import Rig  # noqa: PLC0415
     from harness.scenario.loader import load  # noqa: PLC0415
@@ -97,11 +98,13 @@ def repeat(file: Path, times: int, client_version: str | None) -> None:
         done = repeated(rig, loaded, times, version=version, say=click.echo)
     for outcome, count in done.outcomes.most_common():
         click.echo(f"{count} of {times}: {outcome}")
+    for race in done.declared:
+        click.echo(f"{race.lane}: {len(race.variants)} orders, as declared: {done.races[race.subject]}")
     for difference in done.differences:
         click.echo(difference)
     if not done.is_steady:
         raise SystemExit(1)
-    click.echo(f"{times} equal outcomes, {times} equal orders of events")
+    click.echo(f"{times} equal outcomes, {times} equal orders of events" + (", but for what is declared" if done.declared else ""))
 
 
 @click.command()

@@ -68,6 +68,7 @@ OTHER_KINDS: Final = (
     "http.fault",
     "mail.received",
     "scenario.configured",
+    "scenario.job",
     "scenario.submitted",
     "step.done",
 )

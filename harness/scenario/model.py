@@ -218,6 +218,9 @@ class Scenario(Model):
     expect: list[AnyExpectation] = Field(min_length=1, max_length=500)
     invariants_off: dict[str, str] = Field(default_factory=dict)
     """Invariants that are not checked, each with the reason."""
+    races: dict[str, str] = Field(default_factory=dict)
+    """Orders of events that are left open, each with the reason: a job's (by its name), or that of `scenario` itself (its steps and
+    expectations). `harness repeat` tells them and does not count them."""
     known_failure: KnownFailure | None = None
 
     @model_validator(mode="after")
@@ -227,6 +230,9 @@ class Scenario(Model):
                 raise ValueError(f"invariants_off: no such invariant: {name!r}{nearest(name, INVARIANTS)}")
             if not reason.strip():
                 raise ValueError(f"invariants_off: {name} is switched off without a reason")
+        for name, reason in self.races.items():
+            if not reason.strip():
+                raise ValueError(f"races: {name} is left open without a reason")
         return self
 
     @property

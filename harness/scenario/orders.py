@@ -27,7 +27,11 @@ def orders(events: Iterable[Event]) -> Orders:
     events = list(events)
     lanes: dict[str, list[str]] = {}
     submitted = [event for event in events if event.kind == "scenario.submitted"]  # the server may tell of a job before it is noted here
-    jobs = {event.get("workunit"): (f"job {number}", str(event.get("name"))) for number, event in enumerate(submitted, 1)}
+    named = {event.get("workunit"): str(event.get("job")) for event in events if event.kind == "scenario.job"}
+    jobs = {
+        event.get("workunit"): (named.get(event.get("workunit"), f"job {number}"), str(event.get("name")))
+        for number, event in enumerate(submitted, 1)
+    }
     for event in events:
         if event.source == "server" and event.kind.startswith(_OF_JOBS) and event.get("workunit") in jobs:
             lanes.setdefault(jobs[event.get("workunit")][0], []).append(_fact(event, "outcome", "late"))
@@ -52,6 +56,11 @@ class Difference:
 
     lane: str
     variants: Sequence[tuple[tuple[str, ...], Sequence[int]]]
+
+    @property
+    def subject(self) -> str:
+        """Whose lane it is: a job's name, or `scenario`."""
+        return self.lane.partition(" on ")[0]
 
     def __str__(self) -> str:
         usual, lines = self.variants[0][0], [f"{self.lane}: {len(self.variants)} orders"]

@@ -23,11 +23,21 @@ _PART_FIELDS = ("start", "stop", "kill", "restart", "freeze")
 _JOB_FIELDS = ("job", "submit", "cancel", "suspend", "resume", "abort", "signal_task")
 _FAULT_FIELDS = ("inject", "heal")
 SERVER = "server"
+#: what `races` calls the scenario's own steps and expectations
+SCENARIO = "scenario"
 
 
 def check(scenario: Scenario) -> list[Wrong]:
     """Every reference to something that is not there, every name given twice, with the path of the field."""
-    return [*_names(scenario), *_apps(scenario), *_accounts(scenario), *_steps(scenario), *_faults(scenario), *_expectations(scenario)]
+    return [
+        *_names(scenario),
+        *_apps(scenario),
+        *_accounts(scenario),
+        *_steps(scenario),
+        *_faults(scenario),
+        *_expectations(scenario),
+        *_races(scenario),
+    ]
 
 
 def _twice(names: Iterable[str], path: str, field: str, what: str) -> Iterator[Wrong]:
@@ -120,6 +130,13 @@ def _faults(scenario: Scenario) -> Iterator[Wrong]:
 def _expectations(scenario: Scenario) -> Iterator[Wrong]:
     for index, expectation in enumerate(scenario.expect):
         yield from _refers(scenario, expectation, ("expect", index))
+
+
+def _races(scenario: Scenario) -> Iterator[Wrong]:
+    known = [*(job.name for job in scenario.jobs), SCENARIO]
+    for name in scenario.races:
+        if name not in known:
+            yield ("races", name), _missing("job", name, known)
 
 
 def _refers(scenario: Scenario, thing: Step | Expectation | EventPattern | FaultModel, path: Keys) -> Iterator[Wrong]:

@@ -81,6 +81,8 @@ class Repetition:
 
     failures: list[Failure | None]
     orders: list[Orders]
+    races: Mapping[str, str]
+    """What the scenario leaves open, and why (`Scenario.races`)."""
 
     @property
     def outcomes(self) -> Counter[str]:
@@ -89,7 +91,13 @@ class Repetition:
 
     @property
     def differences(self) -> list[Difference]:
-        return differences(self.orders)
+        """Those that the scenario does not leave open."""
+        return [one for one in differences(self.orders) if one.subject not in self.races]
+
+    @property
+    def declared(self) -> list[Difference]:
+        """Those that it does."""
+        return [one for one in differences(self.orders) if one.subject in self.races]
 
     @property
     def is_steady(self) -> bool:
@@ -100,7 +108,7 @@ def repeat(
     rig: Rig, loaded: LoadedScenario, times: int, *, version: ClientVersion = NEWEST, say: Callable[[str], None] = lambda _: None
 ) -> Repetition:
     """Run a scenario again and again."""
-    done = Repetition([], [])
+    done = Repetition([], [], loaded.scenario.races)
     for number in range(1, times + 1):
         failure = replay(rig, loaded, version=version, keep=lambda history: done.orders.append(orders(history)))
         done.failures.append(failure)

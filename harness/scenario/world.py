@@ -93,11 +93,15 @@ class ScenarioWorld:
                 command_line=job.command_line,
                 **job.options(),  # type: ignore[arg-type]
             )
-            self.jobs[job.name] = made
-            return made
+            return self._named(job, made)
         options: dict[str, object] = {**job.options(), **templates}
         made = self.project.submit(job.app, input=inputs or None, command_line=job.command_line, **options)  # type: ignore[arg-type]
+        return self._named(job, made)
+
+    def _named(self, job: JobModel, made: Job) -> Job:
+        """Keep a job under its name in the file, and say so in the history, where the server has another for it."""
         self.jobs[job.name] = made
+        self.stack.history.add("scenario.job", "scenario", project=self.project.name, workunit=made.id, name=made.name, job=job.name)
         return made
 
     def start_client(self, client: ClientModel) -> None:

@@ -70,6 +70,8 @@ def test_the_published_schema_is_current() -> None:
         ("steps: [{wait: 99999d}]\n", "x:4:10: steps[0].wait: an impossible duration: '99999d'; expected 0 to 3650 days"),
         ("time: {rate: 1000}\n", "x:4:8: time.rate: input should be less than or equal to 60, got 1000"),
         ("invariants_off: {credit_sum: why}\n", "x:1:1: invariants_off: no such invariant: 'credit_sum'; did you mean \"credit_sums\"?"),
+        ("races: {jb1: why}\n", "x:4:9: races.jb1: no such job: 'jb1'; did you mean \"job1\"?"),
+        ("races: {scenario: ' '}\n", "x:1:1: races: scenario is left open without a reason"),
         ("scenario: again\n", "x:4:1: 'scenario' again; it stands in line 1 already"),
         ("about: *x\n", "x:4:8: an alias (*name); write the value out"),
         ("about: &x y\n", "x:4:8: an anchor (&name); write the value out where it is needed"),

@@ -2,6 +2,7 @@
 
 from harness.history import Event
 from harness.scenario.orders import differences, orders
+from harness.scenario.replay import Repetition
 
 
 def event(kind: str, source: str, **data: object) -> Event:
@@ -32,6 +33,22 @@ def test_another_order_is_told_with_the_runs_that_had_it() -> None:
     assert difference.lane == "job 1"
     assert [runs for _, runs in difference.variants] == [[1, 3], [2]]
     assert "runs 2, from the 2. on: result.reported -> upload.done" in str(difference)
+
+
+def test_a_job_has_the_name_that_the_scenario_gives_it() -> None:
+    events = run("a", "upload.done")
+    events.insert(1, event("scenario.job", "scenario", workunit=3, name="a", job="pair"))
+    assert set(orders(events)) == {"pair", "pair on host1"}
+
+
+def test_what_is_declared_a_race_is_told_apart() -> None:
+    named = event("scenario.job", "scenario", workunit=3, name="a", job="pair")
+    usual, other = (orders([named, *run("a", *order)]) for order in (("upload.done", "job.validated"), ("job.validated", "upload.done")))
+
+    declared = Repetition([None, None], [usual, other], {"pair": "it depends"})
+    assert [race.lane for race in declared.declared] == ["pair"]
+    assert declared.is_steady
+    assert not Repetition([None, None], [usual, other], {"another": "it depends"}).is_steady
 
 
 def test_lanes_may_fall_between_each_other() -> None:
