@@ -25,6 +25,7 @@ from harness.monitor import Monitor
 from harness.podman import HOST_CONFIG, RIGHTS, Podman
 from harness.project.base import Account, Project
 from harness.ssh import SSH_PORT, KeyPair
+from harness.vbox_app import Wrapper
 from harness.versions import ClientVersion
 from harness.vm import VirtualBox, Vm, vm_name
 from harness.waiting import Deadline, wait_until
@@ -94,7 +95,7 @@ class Client:
         self.image_name = "client-vbox" if vbox else "client-containers" if podman else manager.IMAGE if gui else "client"
         self._vnc_password = manager.new_password() if gui else ""
         self._manager: ManagerPage | None = None
-        self.cpu = cpu
+        self.cpu = self._default_cpu() if vbox and cpu is None else cpu
         self._cpu_file: Path | None = None
         self.version = version
         self.password = secrets.token_urlsafe(12)
@@ -158,6 +159,11 @@ class Client:
             self._cpu_file, shown = self.cpu.mount()
             volumes |= shown
         return {"volumes": volumes} if volumes else {}
+
+    def _default_cpu(self) -> FakeCpu | None:
+        """What a host with VirtualBox shows, for the sake of the wrapper under test; mostly this machine's own."""
+        path = self.stack.rig.wrapper_program
+        return Wrapper.at(path).cpu if path is not None else None
 
     def show_cpu(self, cpu: FakeCpu) -> None:
         """Change the /proc/cpuinfo that a client started with `cpu=` shows, while it runs. Programs see it when they next look."""

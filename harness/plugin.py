@@ -211,6 +211,7 @@ def rig(request: pytest.FixtureRequest) -> Iterator[Rig]:
         keep=keep,
         mail_sink=request.config.getoption("--mail-sink"),
         client_program=_program(request.config, "--boinc-client"),
+        wrapper_program=_program(request.config, "--vboxwrapper"),
         server=request.config.getoption("--server"),
     )
     try:

@@ -113,12 +113,15 @@ class Rig:
         keep: bool = False,
         mail_sink: str = "maildev",
         client_program: Path | None = None,
+        wrapper_program: Path | None = None,
         server: str = EMBEDDED,
     ) -> None:
         self.name = f"boinc-harness-{labels.run_id()}" + (f"-{name}" if name else "")
         self.keep = keep
         #: a BOINC client in the place of the images' own
         self.client_program = client_program
+        #: a vboxwrapper in the place of ours (`harness.vbox_app.Wrapper.chosen`)
+        self.wrapper_program = wrapper_program
         self.kept_stacks: list[str] = []
         self.server_image = ""
         self.control_network = f"{self.name}-control"

@@ -13,15 +13,19 @@ import io
 import itertools
 import re
 import tarfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
 from harness import engine, images
 from harness.errors import HarnessError, UsageError
 from harness.jobs import Job
 from harness.project.base import Project
+
+if TYPE_CHECKING:
+    from harness.faults.vbox import FakeCpu
 
 PLATFORM = "x86_64-pc-linux-gnu"
 PLAN_CLASS = "vbox64"
@@ -67,16 +71,32 @@ class Wrapper:
             raise UsageError("a vboxwrapper that is no program", thing=str(path), expected="an ELF executable or a script")
         return cls(program)
 
+    @classmethod
+    def chosen(cls, path: Path | None) -> Wrapper:
+        """The one at `path`, or ours if none is named. Raises `UsageError`."""
+        return cls.ours() if path is None else cls.at(path)
+
     @property
     def features(self) -> frozenset[str]:
         """Those of `FEATURES` that it has; it says so itself, in a string of its own."""
         found = re.search(rb"VBOXWRAPPER_FEATURES ([a-z_ ]*);", self.program)
         return frozenset(found[1].decode("ascii").split()) & frozenset(FEATURES) if found else frozenset()
 
+    def lacks(self, options: Iterable[str]) -> list[str]:
+        """Those of a job file's options that it does not know."""
+        return sorted(set(options) & set(FEATURES) - self.features)
+
     @property
     def stock(self) -> bool:
         """Is it one without anything of ours?"""
         return not self.features
+
+    @property
+    def cpu(self) -> FakeCpu | None:
+        """What its hosts have to show: a stock one makes no 64-bit VM where no acceleration is to be seen, needed or not."""
+        from harness.faults.vbox import FakeCpu  # noqa: PLC0415 - the faults know the clients, which know this
+
+        return FakeCpu(svm=True) if self.stock else None
 
 
 @functools.cache

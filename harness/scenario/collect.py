@@ -58,7 +58,11 @@ class ScenarioItem(pytest.Function):
 
         def run(stack: Stack) -> None:
             from harness.scenario import runner  # noqa: PLC0415
+            from harness.vbox_app import Wrapper  # noqa: PLC0415
 
+            options = {option for app in loaded.scenario.project.apps if app.vm is not None for option in app.vm.options}
+            if options and (missing := Wrapper.chosen(stack.rig.wrapper_program).lacks(options)):
+                pytest.skip(f"the wrapper under test lacks {', '.join(missing)}")
             if known is not None and (not known.clients or str(stack.version) in known.clients):
                 # another trouble than an unmet expectation is not the known one
                 item.add_marker(pytest.mark.xfail(reason=known.reason, strict=True, raises=runner.ScenarioFailed))

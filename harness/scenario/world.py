@@ -19,7 +19,7 @@ from harness.scenario.references import SERVER
 from harness.scenario.steps import EventPattern
 from harness.scenario.values import read_content
 from harness.stack import Stack
-from harness.vbox_app import DEFAULTS, VmApp, job_xml
+from harness.vbox_app import DEFAULTS, VmApp, Wrapper, job_xml
 
 
 class ScenarioWorld:
@@ -54,6 +54,7 @@ class ScenarioWorld:
         self.vm_apps[name] = VmApp.install(
             self.project,
             name=name,
+            wrapper=Wrapper.chosen(self.stack.rig.wrapper_program),
             iso=(folder / machine.iso).read_bytes() if machine.iso else None,
             job_file=own or job_xml({**DEFAULTS, **machine.options}),
             needs_acceleration=machine.needs_acceleration,

@@ -9,7 +9,6 @@ from typing import Protocol
 import pytest
 
 from harness.client import Client
-from harness.faults.vbox import FakeCpu
 from harness.stack import Stack
 from harness.vbox_app import FEATURES, VmApp, Wrapper
 
@@ -36,13 +35,13 @@ class InstallVmApp(Protocol):
 def wrapper(request: pytest.FixtureRequest) -> Wrapper:
     """The wrapper under test: ours, or the one of --vboxwrapper."""
     path = request.config.getoption("--vboxwrapper")
-    return Wrapper.at(Path(path)) if path else Wrapper.ours()
+    return Wrapper.chosen(Path(path) if path else None)
 
 
 @pytest.fixture
-def volunteer(stack: Stack, wrapper: Wrapper) -> Client:
-    """A host with VirtualBox, attached to the project. A stock wrapper wants to see an acceleration before it makes a 64-bit VM."""
-    return stack.client(vbox=True, cpu=FakeCpu(svm=True) if wrapper.stock else None, attach=True)
+def volunteer(stack: Stack) -> Client:
+    """A host with VirtualBox, attached to the project."""
+    return stack.client(vbox=True, attach=True)
 
 
 @pytest.fixture
@@ -61,7 +60,7 @@ def can_and_cleans_up(request: pytest.FixtureRequest, wrapper: Wrapper) -> Itera
     mark = request.node.get_closest_marker("wrapper_features")
     needs = set(mark.args) if mark else set()
     assert needs <= set(FEATURES), f"wrapper_features: {needs} are not all among {FEATURES}"
-    if missing := sorted(needs - wrapper.features):
+    if missing := wrapper.lacks(needs):
         pytest.skip(f"the wrapper under test lacks {', '.join(missing)}")
     stack: Stack = request.getfixturevalue("stack")
     failed = request.session.testsfailed

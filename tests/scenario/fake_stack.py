@@ -104,6 +104,7 @@ class FakeServer:
 class FakeRig:
     def __init__(self) -> None:
         self.project_server = FakeServer()
+        self.wrapper_program = None
 
     def networks(self) -> None: ...
 
