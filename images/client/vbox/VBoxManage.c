@@ -9,20 +9,51 @@
 #include "vbox.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
-/* A VM with a saved state refuses, and keeps the port that it was saved with. */
+/* One try; what it printed is in `said`. VBoxManage's exit code. */
+static int modify(const char *name, const char *path, char *said, size_t size)
+{
+    size_t used = 0;
+    ssize_t got;
+    int ends[2], status = -1;
+    pid_t pid;
+
+    said[0] = 0;
+    if (pipe(ends))
+        return -1;
+    pid = fork();
+    if (!pid) {
+        dup2(ends[1], 1);
+        dup2(ends[1], 2);
+        close(ends[0]);
+        close(ends[1]);
+        execl(VBOX_MANAGE, "VBoxManage", "modifyvm", name, "--uart1", "0x3f8", "4", "--uart-mode1", "server", path, (char *)NULL);
+        _exit(127);
+    }
+    close(ends[1]);
+    while (pid > 0 && used + 1 < size && ((got = read(ends[0], said + used, size - 1 - used)) > 0 || (got < 0 && errno == EINTR)))
+        used += got > 0 ? (size_t)got : 0;
+    said[used] = 0;
+    close(ends[0]);
+    while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        ;
+    return pid > 0 && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+/* VirtualBox's server may be ending, or still be busy with the caller's last change: it is asked again. A VM with a saved state
+ * refuses, and keeps the port that it was saved with. */
 static void add_console(int count, char **arguments)
 {
     const char *folder = getenv("BOINC_VBOX_CONSOLE"), *name;
-    char path[512];
-    int index = 1;
-    pid_t pid;
+    const struct timespec moment = {.tv_nsec = 200000000};
+    char path[512], said[4096];
+    int index = 1, tries;
 
     while (index < count && arguments[index][0] == '-')
         index++;
@@ -30,17 +61,12 @@ static void add_console(int count, char **arguments)
         return;
     name = arguments[index + 1];
     snprintf(path, sizeof path, "%s/%s.console", folder, name);
-    pid = fork();
-    if (!pid) {
-        int null = open("/dev/null", O_RDWR);
-
-        dup2(null, 1);
-        dup2(null, 2);
-        execl(VBOX_MANAGE, "VBoxManage", "modifyvm", name, "--uart1", "0x3f8", "4", "--uart-mode1", "server", path, (char *)NULL);
-        _exit(127);
+    for (tries = 0; tries < 25; tries++) {
+        if (!modify(name, path, said, sizeof said) || strstr(said, "VBOX_E_INVALID_VM_STATE"))
+            return;
+        nanosleep(&moment, NULL);
     }
-    while (pid > 0 && waitpid(pid, NULL, 0) < 0 && errno == EINTR)
-        ;
+    fprintf(stderr, "VBoxManage (boinc-harness): %s gets no serial console: %s\n", name, said);
 }
 
 int main(int count, char **arguments)
