@@ -180,6 +180,13 @@ def call(words: list[str]) -> None:
             (Path(machine(words[1])["folder"]) / "shared.json").write_text(json.dumps(machine(words[1])["shared"]))
         case "showvminfo":
             found = machine(words[1])
+            unseen = Path(found["folder"]) / "dies-unseen"
+            if found["state"] == "running" and not alive(found["pid"]) and unseen.exists():
+                unseen.unlink()
+                raise Refused(
+                    "Failed to get a console object from the direct session (NS_ERROR_ABORT)\n"
+                    "Details: code VBOX_E_VM_ERROR (0x80bb0003), component MachineWrap, interface IMachine, callee nsISupports"
+                )
             print(f'VMState="{state_of(found)}"')
             if found["snapshots"]:
                 print(f'CurrentSnapshotName="{found["snapshots"][-1]}"')
@@ -275,6 +282,8 @@ def guest(folder: Path, log: Any, began: float) -> str:
         for line in range(step.get("flood", 0)):
             log.write(f"{stamp()} VMMDev: Guest Log: flood {line}\n")
         log.flush()
+        if "die" in step:
+            (folder / "dies-unseen").touch()  # VBoxSVC does not know at once
         if "rotate" in step:
             # More generations than VirtualBox keeps: how slow this machine is must not matter here.
             for older in range(9, 0, -1):

@@ -26,6 +26,7 @@ const char* const kTransient[] = {
     "NS_ERROR_SOCKET_FAIL",
     "The object is not ready",        // E_ACCESSDENIED from a VBoxSVC that is shutting down
     "Failed to create the VirtualBox object",
+    "Failed to get a console object from the direct session",   // of a machine whose process has died, until VBoxSVC sees it
     "No drive attached to device slot", // seen once on a busy host, of a drive that the same storageattach had just made
 };
 
