@@ -58,6 +58,7 @@ class Client:
     """
 
     DATA_DIRECTORY = "/var/lib/boinc"
+    STATE_FILE = f"{DATA_DIRECTORY}/client_state.xml"
     USER_ID = 1000
     #: where the container keeps what is no part of the data directory (see images/client/bin/boinc-entrypoint)
     RUN_DIRECTORY = "/tmp/boinc"
@@ -527,7 +528,7 @@ class Client:
         names = [result.name for result in job.results()]
 
         def saved() -> bool:
-            state = self.exec(["cat", f"{self.DATA_DIRECTORY}/client_state.xml"], check=False)
+            state = self.exec(["cat", self.STATE_FILE], check=False)
             return any(f"<name>{name}</name>" in state for name in names)
 
         self._wait(saved, f"{job.name} in client_state.xml", within)

@@ -12,7 +12,6 @@ from harness.waiting import wait_until
 
 pytestmark = pytest.mark.virtual_time(reason="it skips backoffs")
 
-STATE_FILE = "/var/lib/boinc/client_state.xml"
 ONE_AT_A_TIME = "<app_config><project_max_concurrent>1</project_max_concurrent></app_config>"
 #: the first result is no good, whatever is in it; later ones are
 PICKY = """
@@ -66,10 +65,10 @@ def test_a_failed_task_is_still_a_failed_one_after_a_restart(stack: Stack, clien
 def test_a_flag_that_vt_x_is_off_does_not_survive_a_restart(stack: Stack, client_version: ClientVersion) -> None:
     client = stack.client()
     with stack.faults.kill(client):
-        state = containers.read_file(client.container, STATE_FILE)
+        state = containers.read_file(client.container, client.STATE_FILE)
         flag = b"<p_vm_extensions_disabled>%d</p_vm_extensions_disabled>"
         assert flag % 0 in state
-        containers.write_file(client.container, STATE_FILE, state.replace(flag % 0, flag % 1), owner=client.USER_ID)
+        containers.write_file(client.container, client.STATE_FILE, state.replace(flag % 0, flag % 1), owner=client.USER_ID)
 
     assert not client.rpc().get_host_info().p_vm_extensions_disabled
 
@@ -137,7 +136,7 @@ def test_a_client_with_many_unreported_tasks_survives_a_restart(stack: Stack, cl
 def all_uploads_are_saved(client: Client) -> bool:
     """Whether no upload is under way and the state file knows of all that ended."""
     uploaded = sum(task.state is ResultState.FILES_UPLOADED for task in client.tasks())
-    state = containers.read_file(client.container, STATE_FILE)
+    state = containers.read_file(client.container, client.STATE_FILE)
     return not any(transfer.is_active for transfer in client.transfers()) and state.count(b"<state>5</state>") == uploaded
 
 

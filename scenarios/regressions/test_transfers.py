@@ -13,7 +13,6 @@ from harness.waiting import wait_until
 
 pytestmark = [pytest.mark.virtual_time(reason="it skips backoffs"), pytest.mark.project(next_rpc_delay=0)]
 
-STATE_FILE = "/var/lib/boinc/client_state.xml"
 OUTPUT = """<output_template>
 <file_info>
 <name><OUTFILE_0/></name>
@@ -89,7 +88,7 @@ def test_a_power_cut_right_after_an_upload_loses_no_task(stack: Stack, client_ve
     client.retry_transfers(stack.project)
     client.wait_message("Finished upload")
     with stack.faults.kill(client):
-        containers.write_file(client.container, STATE_FILE, written, owner=client.USER_ID)  # the last one that reached the disk
+        containers.write_file(client.container, client.STATE_FILE, written, owner=client.USER_ID)  # the last one that reached the disk
         stack.project.configure(stop_sched=False)
     client.update(stack.project)
 
@@ -98,7 +97,7 @@ def test_a_power_cut_right_after_an_upload_loses_no_task(stack: Stack, client_ve
 
 def state_with_a_backoff(client: Client) -> bytes | None:
     """The client's state file, once an upload that failed is in it."""
-    state = containers.read_file(client.container, STATE_FILE)
+    state = containers.read_file(client.container, client.STATE_FILE)
     return state if b"<num_retries>1</num_retries>" in state else None
 
 
