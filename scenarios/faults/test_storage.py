@@ -6,6 +6,7 @@ from harness import JobState
 from harness.jobs import Outcome
 from harness.stack import Stack
 from harness.versions import ClientVersion
+from harness.waiting import wait_until
 
 pytestmark = pytest.mark.virtual_time(reason="it skips backoffs")
 
@@ -60,8 +61,15 @@ def test_a_damaged_checkpoint_means_starting_again(stack: Stack, client_version:
 def test_a_host_with_a_full_disk_gets_no_work_until_there_is_room(stack: Stack, client_version: ClientVersion) -> None:
     client = stack.client(attach=True, disk_mb=256, preferences={"disk_min_free_gb": 0, "disk_max_used_pct": 100})
     fault = stack.faults.fill_disk(client, leave_kb=1000)
-    job = stack.project.submit("uppercase", input=b"x" * 2_000_000, rsc_disk_bound=20_000_000)
 
+    def told() -> bool:
+        client.update(stack.project)
+        [host] = stack.project.hosts()
+        return float(str(host["d_free"])) < 20_000_000
+
+    # a request that was under way when the disk was filled still speaks of room, and would get the job
+    wait_until(told, "the server knowing that the disk is full", within=20, every=0.5)
+    job = stack.project.submit("uppercase", input=b"x" * 2_000_000, rsc_disk_bound=20_000_000)
     client.update(stack.project)
     client.wait_message("more disk space")
     assert not job.history.find("result.sent")

@@ -88,12 +88,14 @@ class Checks:
         return score
 
     def _available_disk(self) -> float:
-        """Bytes that the preferences leave for us (sched_send.cpp: max_allowable_disk)."""
+        """Bytes that the preferences leave for us (sched_send.cpp: max_allowable_disk).
+
+        Only what this request says counts: a host without free space that was told to have some earlier gets no work.
+        """
         rpc, prefs, config = self.rpc, self.rpc.prefs, self.rpc.project.config
-        info = rpc.request.host_info
-        total, free = info.d_total or rpc.host.d_total, info.d_free or rpc.host.d_free
-        usage = rpc.request.disk_usage
-        used = usage.d_boinc_used_total if usage else rpc.host.d_boinc_used_total
+        info, usage = rpc.request.host_info, rpc.request.disk_usage
+        total, free = info.d_total, info.d_free
+        used = usage.d_boinc_used_total if usage else 0.0
         available = free - max(prefs.disk_min_free_gb, config.default_disk_min_free_gb) * GIGA
         if used:
             if prefs.disk_max_used_pct > 0:

@@ -74,6 +74,16 @@ def test_infeasible_jobs_are_explained(world, job, machine, text):
     assert reply.says(text), reply.text
 
 
+def test_a_host_that_had_room_once_and_has_none_now_gets_nothing(world):
+    host = world.host()
+    host.rpc(1.0)
+    world.job()
+    host.client.disk_free = 0
+    reply = host.rpc(1.0)
+    assert not reply.tasks
+    assert reply.says("more disk space"), reply.text
+
+
 def test_a_slow_host_with_work_cannot_make_the_deadline(world):
     world.job(rsc_fpops_est=4e9 * DAY, delay_bound=DAY)
     host = world.host()
