@@ -146,6 +146,10 @@ class Project(abc.ABC):
         """The rows of a table (msg_from_host, host_app_version, batch, ...) whose columns have these values, by BOINC's names."""
         raise NotOffered(self.name, f"reading {name} {where or ''}")
 
+    def merge_hosts(self, one: int, other: int) -> None:
+        """Merge two records of one computer, as its user does on the project's pages: the newer one takes over the older one's tasks."""
+        raise NotOffered(self.name, f"merging hosts {one} and {other}")
+
     def send_to_host(self, host: int, xml: str, *, variety: str = "") -> None:
         """Queue a message for a host (msg_to_host): a `<trickle_down>` element for one of its tasks."""
         raise NotOffered(self.name, f"a message {variety} of {len(xml)} bytes to host {host}")

@@ -323,6 +323,9 @@ class EmbeddedProject(Project):
         rows: list[Mapping[str, object]] = self._control.call("GET", f"{self._path}/tables/{name}?{query}")
         return rows
 
+    def merge_hosts(self, one: int, other: int) -> None:
+        self._control.call("POST", f"{self._path}/hosts/{one}/merge", {"other": other})
+
     def send_to_host(self, host: int, xml: str, *, variety: str = "") -> None:
         self._control.call("POST", f"{self._path}/messages", {"host": host, "variety": variety, "xml": xml})
 

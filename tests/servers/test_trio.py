@@ -2,8 +2,7 @@
 
 import pytest
 
-from harness.errors import HarnessError
-from harness.project.upstream.trio import Trio, start_failure
+from harness.project.upstream.trio import start_failure
 
 SPAWNED = "2026-01-01 10:00:00,000 INFO spawned: 'start' with pid 8\n"
 RUNNING = "2026-01-01 10:00:01,000 INFO success: start entered RUNNING state, process has stayed up for > than 1 seconds (startsecs)\n"
@@ -23,22 +22,3 @@ def test_a_start_program_that_gave_up_is_told(log: str) -> None:
 
 def test_a_container_that_ended_is_told_with_its_exit_code() -> None:
     assert "exit code 3" in start_failure("exited", 3, "")
-
-
-class _Loses(Trio):
-    """Its engine loses the output of the first commands."""
-
-    def __init__(self, lost: int) -> None:
-        self.lost = lost
-        self.scripts: list[str] = []
-
-    def tool(self, script: str, *, user: str = "") -> str:
-        assert not user
-        self.scripts.append(script)
-        return "" if len(self.scripts) <= self.lost else "1000\n(end of answer)\n"
-
-
-def test_a_question_whose_answer_the_engine_lost_is_asked_again() -> None:
-    assert _Loses(2).ask("id -u") == "1000\n"
-    with pytest.raises(HarnessError, match="loses"):
-        _Loses(5).ask("id -u")

@@ -107,7 +107,7 @@ class UpstreamProject(Project):
         self._write("config.xml", setup.with_deletion(text, **self._deletion()))
         self._write(f"{self.name}.cronjob", "")  # its bin/start --cron would start daemons that a scenario has stopped
         trio.run()
-        self._uid = int(trio.ask("id -u").strip())
+        self._uid = int(trio.tool("id -u").strip())
         self._files(config)
         self._triggers(config)
 
@@ -233,7 +233,7 @@ class UpstreamProject(Project):
 
     def _set_daemons(self, apps: Sequence[str]) -> list[str]:
         """Write the daemons of applications into config.xml; the names of those whose command is another now."""
-        binaries = self.trio.ask("ls bin").split()
+        binaries = self.trio.tool("ls bin").split()
         daemons = [daemon for app in apps for daemon in setup.daemons_of(app, binaries, self._daemon_options)]
         before = self._read("config.xml")
         self._write("config.xml", setup.with_daemons(before, daemons))
@@ -496,14 +496,14 @@ class UpstreamProject(Project):
         if not names:
             return []
         tests = " -o ".join(f"-name {shlex.quote(name)}" for name in names)
-        return self.trio.ask(f"find {shlex.quote(self.trio.path('upload'))}/ -type f \\( {tests} \\)").split()
+        return self.trio.tool(f"find {shlex.quote(self.trio.path('upload'))}/ -type f \\( {tests} \\)").split()
 
     def outputs(self, result_id: int) -> Mapping[str, Mapping[str, object]]:
         names = self._names(result_id)
         paths = self._uploaded(list(names.values()))
         if not paths:
             return {}
-        listed = self.trio.ask(f"stat -c '%s %n' {shlex.join(paths)}; md5sum {shlex.join(paths)}").splitlines()
+        listed = self.trio.tool(f"stat -c '%s %n' {shlex.join(paths)}; md5sum {shlex.join(paths)}").splitlines()
         sizes = {line.partition(" ")[2]: int(line.partition(" ")[0]) for line in listed[: len(paths)]}
         sums = {line.partition("  ")[2]: line.partition("  ")[0] for line in listed[len(paths) :]}
         found = {PurePosixPath(path).name: path for path in paths}
@@ -514,7 +514,7 @@ class UpstreamProject(Project):
         }
 
     def log(self) -> str:
-        return self.trio.ask('for file in log_*/*.log log_*/*.out; do test ! -f $file || { echo "=== $file"; tail -n 2000 $file; }; done')
+        return self.trio.tool('for file in log_*/*.log log_*/*.out; do test ! -f $file || { echo "=== $file"; tail -n 2000 $file; }; done')
 
     def exchanges(self) -> Mapping[str, bytes]:
         with engine.guard(f"reading the scheduler's exchanges of {self.name}"):

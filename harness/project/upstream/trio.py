@@ -38,9 +38,6 @@ WEB_PORT: Final = 80
 SOCKET: Final = "/var/run/docker.sock"
 #: a group that no image has: makeproject-step3.sh makes one of the socket's number
 SOCKET_GROUP: Final = 64998
-#: a question is asked so often before an error is told
-ASKED: Final = 5
-_END: Final = "(end of answer)"
 #: seconds between two looks whether the project is up: each asks the engine for the log
 EVERY: Final = 0.25
 #: what supervisord says of its program "start" (makeproject-step3.sh) when that failed. It starts it again, but in vain: the script makes
@@ -256,7 +253,7 @@ class Trio:
 
     def _says(self, condition: str) -> bool:
         with engine.guard(f"looking at the daemons of {self.project}"):
-            return bool(self.apache.exec_run(["sh", "-c", condition], workdir=self.layout.root).exit_code == 0)
+            return containers.execute(self.apache, ["sh", "-c", condition], workdir=self.layout.root).exit_code == 0
 
     # --- using it
 
@@ -280,24 +277,16 @@ class Trio:
         Raises `ToolFailed`.
         """
         with engine.guard(f"running a tool of {self.project}"):
-            done = self.apache.exec_run(
+            done = containers.execute(
+                self.apache,
                 ["bash", "-ec", script],
                 user=user or self.layout.user,
                 workdir=self.layout.root,
                 environment={"USER": self.layout.user},
             )
-        output = done.output.decode("utf-8", "replace") if isinstance(done.output, bytes) else ""
-        if done.exit_code != 0:
-            raise ToolFailed(script, int(done.exit_code or 0), output)
-        return output
-
-    def ask(self, script: str) -> str:
-        """What a script that changes nothing prints. On a busy machine engines lose what a command printed; it is asked again then."""
-        for _ in range(ASKED):
-            output = self.tool(f"{script}\necho '{_END}'")
-            if output.endswith(f"{_END}\n"):
-                return output.removesuffix(f"{_END}\n")
-        raise HarnessError("the engine loses what commands print", thing=script[:300], expected=f"their output, of {ASKED} times once")
+        if done.exit_code:
+            raise ToolFailed(script, done.exit_code, done.text)
+        return done.text
 
     def path(self, relative: str) -> str:
         return f"{self.layout.root}/{relative}"

@@ -24,6 +24,7 @@ from boinc_server import __version__, appversions, storage, templates, work
 from boinc_server.accounts import AccountError
 from boinc_server.control import handlers, openapi, rights
 from boinc_server.control.errors import ControlError
+from boinc_server.host_merge import HostsNotMergedError
 from boinc_server.registry import BadNameError, NoSuchProjectError, ProjectExistsError, Registry
 
 if TYPE_CHECKING:
@@ -92,6 +93,8 @@ async def _on_known_error(_request: Request, error: Exception) -> Response:
             return _error(422, "bad_filename", str(error), "name")
         case appversions.AppVersionError():
             return _error(422, "app_version", str(error))
+        case HostsNotMergedError():
+            return _error(409, "not_merged", str(error))
         case AccountError():
             return _error(422, f"boinc{error.number}", str(error))
         case _:
@@ -147,6 +150,7 @@ def make_app(registry: Registry, token: str, sample_apps: Path | None = None) ->
         Route(f"{project}/results/{{id:int}}/outputs/{{open_name:path}}", api.output),
         Route(f"{project}/hosts", api.hosts),
         Route(f"{project}/hosts/{{id:int}}", api.host, methods=["GET", "PATCH"]),
+        Route(f"{project}/hosts/{{id:int}}/merge", api.merge_host, methods=["POST"]),
         Route(f"{project}/tables/{{table}}", api.table),
         Route(f"{project}/messages", api.messages, methods=["POST"]),
         Route(f"{project}/purge", api.purge, methods=["POST"]),
@@ -163,6 +167,7 @@ def make_app(registry: Registry, token: str, sample_apps: Path | None = None) ->
         storage.BadFilenameError,
         appversions.AppVersionError,
         AccountError,
+        HostsNotMergedError,
     )
     exception_handlers: dict[Any, Any] = dict.fromkeys(known, _on_known_error)
     exception_handlers |= {

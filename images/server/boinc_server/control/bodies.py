@@ -83,6 +83,12 @@ class NewWork(Body):
     count: Annotated[int, Field(ge=1, le=1_000_000)] = 1
 
 
+class MergeHost(Body):
+    """The other record of the same computer."""
+
+    other: int
+
+
 class NewMessage(Body):
     """A trickle-down or other message for a host (msg_to_host)."""
 

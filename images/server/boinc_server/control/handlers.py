@@ -14,7 +14,7 @@ from sqlalchemy import Table, bindparam, func, insert, select, update
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 
-from boinc_server import accounts, appversions, db_purge, models, outputs, storage, templates, work
+from boinc_server import accounts, appversions, db_purge, host_merge, models, outputs, storage, templates, work
 from boinc_server.clock import ClockSpec
 from boinc_server.control import bodies
 from boinc_server.control.errors import ControlError
@@ -247,6 +247,14 @@ class Handlers:
         if request.method == "PATCH":
             return self._patch(project, models.host, request.path_params["id"], await self._json(request))
         return self._row(project, models.host, request.path_params["id"])
+
+    async def merge_host(self, request: Request) -> Response:
+        """Merge a host with another record of the same computer, as its user may; the newer of the two stays."""
+        project = self._project(request)
+        body = bodies.MergeHost.model_validate(await self._json(request))
+        with project.transaction() as tx:
+            remaining = host_merge.merge(tx, request.path_params["id"], body.other)
+        return self._row(project, models.host, remaining)
 
     async def messages(self, request: Request) -> Response:
         project = self._project(request)

@@ -73,6 +73,7 @@ OPERATIONS: Final = (
     Operation("GET", f"{_P}/hosts", "Hosts", query=_ROWS),
     Operation("GET", f"{_P}/hosts/{{id:int}}", "A host"),
     Operation("PATCH", f"{_P}/hosts/{{id:int}}", "Change columns of a host", 200, "columns"),
+    Operation("POST", f"{_P}/hosts/{{id:int}}/merge", "Merge two records of one computer; the newer one stays", 200, bodies.MergeHost),
     Operation("GET", f"{_P}/tables/{{table}}", "Any table", query=_ROWS),
     Operation("POST", f"{_P}/messages", "A trickle-down", 201, bodies.NewMessage),
     Operation("POST", f"{_P}/purge", "Remove finished jobs from the database (db_purge)"),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import func, select
 
-from boinc_server import accounts, models
+from boinc_server import accounts, host_merge, models
 from boinc_server.hosts import weak_authenticator
 from boinc_server.pages import session
 from boinc_server.pages.render import HTML, PAGE_SIZE, STYLE, message, offset, page, tags
@@ -174,6 +174,31 @@ async def show_host_detail(project: Project, request: Request, user: AnyRow) -> 
     await page(request, "host.html", user=user, host=host)
 
 
+async def host_edit_form(project: Project, request: Request, user: AnyRow) -> None:
+    """Merge other records of the same computer with one; what cannot be merged says why."""
+    number, problem = offset(request.query, "hostid"), ""
+    if request.method == "POST":
+        form = await request.parameters(65536)
+        try:
+            with project.transaction() as tx:
+                if _own_host(tx, offset(form, "with"), user) is None:
+                    raise host_merge.HostsNotMergedError("Choose one of your other computers.")
+                number = host_merge.merge(tx, number, offset(form, "with"))
+        except host_merge.HostsNotMergedError as error:
+            problem = str(error)
+        else:
+            await request.redirect(f"show_host_detail.php?hostid={number}", 303)
+            return
+    with project.transaction() as tx:
+        host = _own_host(tx, number, user)
+        others = tx.all(select(models.host).where(_h.userid == user.id, _h.id != number).order_by(_h.id.desc()).limit(PAGE_SIZE))
+        records = [(other, host_merge.obstacle(tx, host, other)) for other in others] if host is not None else []
+    if host is None:
+        await message(request, "No such computer", "You have no computer of this number.", 404)
+        return
+    await page(request, "host_merge.html", 400 if problem else 200, user=user, host=host, records=records, problem=problem)
+
+
 async def results(project: Project, request: Request, user: AnyRow) -> None:
     """Tasks of one computer, or of all of the user's."""
     start, host_id = offset(request.query), offset(request.query, "hostid")
@@ -211,6 +236,7 @@ PAGES: Final[dict[str, Handler]] = {
     "home.php": for_users(home),
     "hosts_user.php": for_users(hosts_user),
     "show_host_detail.php": for_users(show_host_detail),
+    "host_edit_form.php": for_users(host_edit_form),
     "results.php": for_users(results),
     "result.php": for_users(result),
 }
