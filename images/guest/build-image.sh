@@ -11,11 +11,16 @@ root=$work/root tools=$work/iso
 # together. panic, reboot: a crash ends in a triple fault, which VirtualBox notices.
 common='quiet console=tty0 console=ttyS0,115200 no_timer_check tsc=reliable noreplace-smp ahci.ignore_sss=1 panic=-1 reboot=triple'
 
-# --- the initramfs: init and busybox, links to what is on the boot medium
+# --- the initramfs: init, what runs container jobs, busybox, links to what is on the boot medium
 mkdir -p "$root/bin" "$root/sbin" "$root/usr/bin" "$root/usr/sbin" "$root/etc" "$root/root" "$root/lib64" "$root/lib" "$root/dev" \
     "$root/newroot" "$root/persistent" "$root/tools"
-musl-gcc -std=gnu11 -D_GNU_SOURCE -O2 -Wall -Wextra -Werror -static -s \
-    -idirafter /usr/include -idirafter "/usr/include/$(gcc -print-multiarch)" -o "$root/init" "$here"/init/*.c
+compile() { # PROGRAM SOURCE...
+    program=$1 && shift
+    musl-gcc -std=gnu11 -D_GNU_SOURCE -O2 -Wall -Wextra -Werror -static -s \
+        -idirafter /usr/include -idirafter "/usr/include/$(gcc -print-multiarch)" -o "$root/$program" "$@"
+}
+compile init "$here"/init/*.c
+compile bin/container-job "$here"/container/*.c
 cp /bin/busybox "$root/bin/busybox"
 for name in $(busybox --list); do [ "$name" = busybox ] || ln -s busybox "$root/bin/$name"; done
 ln -s /bin/busybox "$root/usr/bin/env"

@@ -66,10 +66,9 @@ class Host:
         self._vms: list[GuestVm] = []
 
     def run(self, *words: str, check: bool = True) -> str:
-        code, output = self.container.exec_run(list(words))
-        text = output.decode("utf-8", "replace") if isinstance(output, bytes) else ""
-        assert code == 0 or not check, f"{shlex.join(words)} ended with {code}: {text}"
-        return text
+        done = containers.execute(self.container, words)
+        assert done.exit_code == 0 or not check, f"{shlex.join(words)} ended with {done.exit_code}: {done.text}"
+        return done.text
 
     def boot(
         self,
@@ -100,8 +99,8 @@ class Host:
             manage("storageattach", name, "--storagectl", "disks", "--port", port, "--device", "0", "--type", type_, "--medium", medium)
         manage("sharedfolder", "add", name, "--name", "shared", "--hostpath", shared)
         words = ["VBoxManage", "-q", "startvm", name, "--type", "headless"]
-        code, output = self.container.exec_run(words, environment=environment or {})
-        assert code == 0, output
+        done = containers.execute(self.container, words, environment=environment)
+        assert done.exit_code == 0, done.text
         return made
 
     def disk(self, megabytes: int = 64) -> str:

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from harness import engine, images, labels
+from harness import containers, engine, images, labels
 from harness.faults.vbox import INVALID_OBJECT_STATE, Rule, VBoxFaults
 from harness.vm import VBoxManageFailed, guest_lines
 from harness.waiting import wait_until
@@ -21,9 +21,8 @@ def mode(host: Host, device: str, version: str, *, user: str = "boinc") -> str:
     """What vbox-mode says with these in the place of the host's device and driver version."""
     host.run("sh", "-c", f"printf '%s' '{version}' > /tmp/driver-version")
     environment = {"BOINC_VBOX_DEVICE": device, "BOINC_VBOX_MODULE_VERSION": "/tmp/driver-version" if version else "/nowhere"}
-    code, output = host.container.exec_run(["vbox-mode"], environment=environment, user=user)
+    code, output = containers.execute(host.container, ["vbox-mode"], environment=environment, user=user)
     assert code == 0
-    assert isinstance(output, bytes)
     return output.decode().strip()
 
 
@@ -64,8 +63,7 @@ def test_vboxmanage_ends_when_it_is_done(host: Host) -> None:
 def test_virtualbox_lives_in_real_time(host: Host) -> None:
     """Its host time, asked for by a process that lives ten years ahead."""
     environment = {"LD_PRELOAD": "/usr/local/lib/libfaketime.so", "FAKETIME": "+3650d"}
-    code, output = host.container.exec_run(["sh", "-c", "date +%Y; VBoxManage list hostinfo"], environment=environment)
-    assert isinstance(output, bytes)
+    code, output = containers.execute(host.container, ["sh", "-c", "date +%Y; VBoxManage list hostinfo"], environment=environment)
     assert code == 0
     years = re.search(r"^(\d+)\n(?s:.*)Host time: (\d+)-", output.decode())
     assert years is not None
@@ -117,7 +115,7 @@ def test_a_call_can_hang_and_be_slow(host: Host) -> None:
     faults = VBoxFaults(host.container)
     faults.write([Rule("hang", "list ostypes", "hang"), Rule("slow", "--version", "slow", "1.5", 1)])
     try:
-        assert host.container.exec_run(["timeout", "1", "VBoxManage", "list", "ostypes"])[0] == 124
+        assert containers.execute(host.container, ["timeout", "1", "VBoxManage", "list", "ostypes"])[0] == 124
         spent = host.run("sh", "-c", "a=$(date +%s%N); VBoxManage --version >/dev/null; b=$(date +%s%N); echo $(((b - a) / 1000000))")
         assert 1500 <= int(spent) < 10_000
     finally:
@@ -127,8 +125,7 @@ def test_a_call_can_hang_and_be_slow(host: Host) -> None:
 def test_the_self_test_passes_and_can_fail(host: Host) -> None:
     end_server(host)
     assert "boots a guest driverless" in host.run("env", f"HOME={HOME}", "vbox-selftest")
-    code, output = host.container.exec_run(["vbox-selftest"], environment={"VBOX_VERSION": "7.2.99"})
-    assert isinstance(output, bytes)
+    code, output = containers.execute(host.container, ["vbox-selftest"], environment={"VBOX_VERSION": "7.2.99"})
     assert code == 1
     assert b"expected 7.2.99" in output
 
@@ -169,6 +166,5 @@ cmp /usr/lib/virtualbox/VBoxHeadless /usr/lib/virtualbox/VBoxHeadless-hardened &
         remove=True,
         stderr=True,
     )
-    assert isinstance(output, bytes)
     assert "Kernel driver not installed" in output.decode()
     assert "the stock one" in output.decode()

@@ -93,6 +93,8 @@ static bool set(struct job *job, const char *key, const char *value, const char 
         good = parse_bool(value, &job->console), expected = "yes or no";
     else if (!strcmp(key, "ssh"))
         good = parse_bool(value, &job->ssh), expected = "yes or no";
+    else if (!strcmp(key, "container"))
+        good = parse_bool(value, &job->container), expected = "yes or no";
     else if (!strcmp(key, "tools"))
         good = parse_bool(value, &job->tools), expected = "yes or no";
     else if (!strcmp(key, "results"))

@@ -27,6 +27,7 @@ struct job {
     bool disk_format;           /* format a disk that holds something unknown */
     bool console;               /* a shell on the serial port, when there is one */
     bool ssh;
+    bool container;             /* the job is a container job: ../container runs it */
     bool tools;                 /* mount the boot medium's programs before the job starts */
     bool results;               /* pack results/ into results.tgz */
     bool power_off;

@@ -48,7 +48,9 @@ static void exec_job(const struct job *job, int output, const sigset_t *old_sign
     setenv("PERSISTENT", PERSISTENT, 1);
     if (chdir(SHARED))
         chdir("/");
-    if (job->command[0])
+    if (job->container)
+        execl("/bin/container-job", "container-job", NULL);
+    else if (job->command[0])
         execl("/bin/sh", "sh", "-c", job->command, NULL);
     else if (!access(SHARED "/boinc_app", F_OK))
         /* Its arguments are in the file cmdline, quoted as for a shell. */
@@ -293,7 +295,7 @@ static void prepare(struct job *job)
     if (!mount_folders(job->folders))
         finish(job, EXIT_GUEST_SETUP, "a shared folder that job.conf names is not there; the guest's log names it");
     loopback_up();
-    if (job->tools && !mount_tools())
+    if ((job->tools || job->container) && !mount_tools())
         finish(job, EXIT_GUEST_SETUP, "the boot medium's programs cannot be mounted; the guest's log says why");
     if (!mount_persistent(job))
         finish(job, EXIT_GUEST_SETUP, "the persistent disk cannot be used; the guest's log says why");
