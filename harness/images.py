@@ -84,19 +84,25 @@ SPECS: Mapping[str, Spec] = {
     spec.name: spec
     for spec in (
         Spec("base", bases.SUITES),
-        Spec(
-            "apps", ("sid",), without=("vboxwrapper", "container_wrapper", "container_vm")
-        ),  # the only suite whose static BOINC libraries hold any code
+        Spec("guest", ("trixie",)),  # its kernel takes longer than all the others: begun first, it is built beside them
+        Spec("apps", ("sid",), without=("vboxwrapper", "container_wrapper")),  # the only suite whose static BOINC libraries hold any code
         Spec("client", bases.SUITES, target="core", without=("vbox", "gui", "podman")),
         Spec("client-vbox", ("sid",), folder="client", target="vbox", without=("gui", "podman")),
         Spec("client-gui", bases.SUITES, folder="client", target="gui", default=False, without=("vbox", "podman")),
         Spec("client-containers", ("sid",), folder="client", target="containers", without=("vbox", "gui")),
+        Spec(
+            "client-docker",
+            ("sid",),
+            folder="client_docker",
+            uses={"CLIENT": "client"},
+            borrows={"hello.c": "client/podman/hello.c"},
+            default=False,
+        ),
         Spec("server", ("trixie",), uses={"APPS": "apps"}),
         Spec("mail", ("trixie",)),
         Spec("mariadb", ("trixie",), folder="database", target="mariadb", default=False, without=("postgresql-entrypoint",)),
         Spec("postgresql", ("trixie",), folder="database", target="postgresql", default=False, without=("mariadb-entrypoint",)),
         Spec("proxy", ("trixie",)),
-        Spec("guest", ("trixie",)),
         Spec("vboxwrapper", ("bookworm",), folder="apps/vboxwrapper"),
         Spec("container-wrapper", ("bookworm",), folder="apps/container_wrapper", borrows=_OF_BOTH_WRAPPERS),
     )
@@ -136,8 +142,13 @@ def _tag(spec: Spec, suite: str) -> str:
 def build_args(spec: Spec, suite: str) -> dict[str, str]:
     """The build arguments of an image: references of the images below it, and the suite."""
     found = {"BASE": tag("base", suite), "SUITE": suite}
-    found.update({argument: tag(name) for argument, name in spec.uses.items()})
+    found.update({argument: tag(name, _suite_of(name, suite)) for argument, name in spec.uses.items()})
     return found
+
+
+def _suite_of(name: str, suite: str) -> str:
+    """The variant of an image that one of `suite` takes parts from: of the same suite, where there are several."""
+    return suite if len(SPECS[name].suites) > 1 else ""
 
 
 def context_files(spec: Spec) -> list[tuple[str, Path]]:
@@ -198,7 +209,7 @@ def _make(spec: Spec, suite: str, wanted: str) -> None:
     if spec.name != "base":
         ensure("base", suite)
         for used in spec.uses.values():
-            ensure(used)
+            ensure(used, _suite_of(used, suite))
     with locks.held(wanted, within=BUILD_WITHIN):
         if wanted in present():  # another process was faster
             return

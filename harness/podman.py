@@ -12,10 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from docker.models.containers import Container
-
-from harness import engine
-from harness.errors import HarnessError
+from harness.container_engine import ContainerEngine
 
 #: arguments of the docker SDK's create
 RIGHTS: Mapping[str, object] = {
@@ -29,26 +26,14 @@ HOST_CONFIG: Mapping[str, object] = {"MaskedPaths": [], "ReadonlyPaths": []}
 HELLO = "localhost/hello-world"
 
 
-class Podman:
+class Podman(ContainerEngine):
     """The podman of one running client."""
 
-    def __init__(self, container: Container) -> None:
-        self.container = container
+    command = ("podman", "--log-level=error")
 
-    def run(self, *arguments: str) -> str:
-        """What a podman command printed. Raises `HarnessError`."""
-        with engine.guard(f"running podman in {self.container.name}"):
-            code, output = self.container.exec_run(["podman", "--log-level=error", *arguments])
-        text = output.decode("utf-8", "replace") if isinstance(output, bytes) else ""
-        if code:
-            raise HarnessError(f"podman in {self.container.name} ended with exit code {code}", thing=" ".join(arguments), details=text)
-        return text
-
-    def containers(self) -> list[str]:
-        """The names of all containers, running or not."""
-        return self.run("ps", "--all", "--format", "{{.Names}}").split()
+    def remove(self, *names: str) -> None:
+        self.run("rm", "--force", "--time", "0", *names)
 
     def images(self) -> list[str]:
-        """The ids of the images (64 hex digits), without `HELLO`."""
         found = (line.split() for line in self.run("images", "--no-trunc", "--format", "{{.Repository}} {{.ID}}").splitlines())
         return sorted({image.removeprefix("sha256:") for repository, image in found if repository != HELLO})

@@ -22,10 +22,11 @@ import httpx
 from docker.models.containers import Container
 from docker.models.networks import Network
 
-from harness import containers, engine, images, labels, manager
+from harness import containers, docker_host, engine, images, labels, manager
 from harness.containers import ContainerSpec, ReadyWhen
 from harness.errors import HarnessError
 from harness.mail import SINKS, Mailpit, MailSink
+from harness.oci.docker_wrapper import DockerWrapper
 from harness.project.embedded import Control
 from harness.project.servers import EMBEDDED, EmbeddedServer, ProjectServer, server_of
 from harness.proxy import CONTROL_PORT as PROXY_CONTROL_PORT
@@ -114,6 +115,8 @@ class Rig:
         mail_sink: str = "maildev",
         client_program: Path | None = None,
         wrapper_program: Path | None = None,
+        docker_socket: Path | None = None,
+        docker_wrapper: Path | None = None,
         server: str = EMBEDDED,
     ) -> None:
         self.name = f"boinc-harness-{labels.run_id()}" + (f"-{name}" if name else "")
@@ -122,6 +125,8 @@ class Rig:
         self.client_program = client_program
         #: a vboxwrapper in the place of ours (`harness.vbox_app.Wrapper.chosen`)
         self.wrapper_program = wrapper_program
+        #: of the engine, for volunteers whose containers run there; only the user can name it (`harness.docker_host`)
+        self.docker_socket = docker_socket
         self.kept_stacks: list[str] = []
         self.server_image = ""
         self.control_network = f"{self.name}-control"
@@ -136,6 +141,9 @@ class Rig:
         self._mail_kind = SINKS[mail_sink]
         self.project_server: ProjectServer = server_of(self, server)
         self._networks = False
+        #: BOINC's docker_wrapper in the place of our container wrapper
+        self.docker_wrapper = DockerWrapper.at(docker_wrapper) if docker_wrapper is not None else None
+        self._docker_group: int | None = None
         self._counter = 0
         self._background = ThreadPoolExecutor(max_workers=4, thread_name_prefix="rig")
         self._pending: list[Future[None]] = []
@@ -293,9 +301,25 @@ class Rig:
         ReadyWhen(lambda _container: handle.ready(), "answering on its control port").wait_until_ready(_Wrapped(container))
         return handle
 
-    def remove_later(self, container_name: str) -> None:
-        """Remove a container in the background; `close` waits for it."""
-        self._pending.append(self._background.submit(containers.remove_quietly, container_name))
+    def docker_group(self) -> int:
+        """The group that may use the docker socket. Raises `NoDockerSocket`, `DockerSocketRefused`."""
+        if self.docker_socket is None:
+            raise docker_host.NoDockerSocket
+        with self._lock:
+            if self._docker_group is None:
+                self._docker_group = docker_host.check_socket(self.docker_socket)
+                self._cleanup.callback(docker_host.remove_hello)
+            return self._docker_group
+
+    def remove_later(self, container_name: str, then: Callable[[str], None] | None = None) -> None:
+        """Remove a container in the background, and do what is to be done `then`; `close` waits for it."""
+
+        def remove() -> None:
+            containers.remove_quietly(container_name)
+            if then is not None:
+                then(container_name)
+
+        self._pending.append(self._background.submit(remove))
 
     def discard(self) -> None:
         """Remove everything, even what was to be kept."""

@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from harness.errors import HarnessError
-from harness.oci import vm
+from harness.oci import docker_wrapper, vm
+from harness.oci.docker_wrapper import DockerWrapper
 from harness.project.embedded import Control
 from harness.vbox_app import guest_iso, image_file, job_xml
 
@@ -24,16 +25,22 @@ VM_CLASS, ENGINE_CLASS = "vbox64_container", "container_engine"
 PLAN_CLASSES = (
     f"<plan_classes>\n<plan_class>\n<name>{VM_CLASS}</name>\n<virtualbox/>\n<is64bit/>\n"
     "<projected_flops_scale>0.5</projected_flops_scale>\n</plan_class>\n"
-    f"<plan_class>\n<name>{ENGINE_CLASS}</name>\n<docker/>\n</plan_class>\n</plan_classes>\n"
+    f"<plan_class>\n<name>{ENGINE_CLASS}</name>\n<docker/>\n</plan_class>\n"
+    f"<plan_class>\n<name>{docker_wrapper.PLAN_CLASS}</name>\n<docker/>\n</plan_class>\n</plan_classes>\n"
 )
 
 
-def install(control: Control, project: str, where: Where, disk_mb: int, vboxwrapper: bytes | None) -> None:
+def install(control: Control, project: str, where: Where, disk_mb: int, vboxwrapper: bytes | None, plug: DockerWrapper | None) -> None:
     """Make the application and its versions. Raises `HarnessError`."""
     path = f"/projects/{project}"
     control.put(f"{path}/tree/plan_class_spec.xml", PLAN_CLASSES.encode())
     control.call("POST", f"{path}/apps", {"name": APPS[where], "user_friendly_name": TITLES[where]})
-    if where != "vm":
+    if plug is not None:
+        folder = f"{path}/tree/apps/{APPS[where]}/{VERSION}/{PLATFORM}__{docker_wrapper.PLAN_CLASS}"
+        program = f"docker_wrapper_{VERSION}_{PLATFORM}"
+        control.put(f"{folder}/{program}", plug.program, headers={"X-Mode": "0755"})
+        control.put(f"{folder}/version.xml", _version([(program, "", "<main_program/>")]))
+    elif where != "vm":
         plan_class = "" if where == "native" else f"__{ENGINE_CLASS}"
         _put_native(control, f"{path}/tree/apps/{APPS[where]}/{VERSION}/{PLATFORM}{plan_class}", plan_class)
     if where != "native":
@@ -57,18 +64,16 @@ def _put_vm(control: Control, folder: str, wrapper: bytes, disk_mb: int, where: 
     files = {
         "vm_isocontext.iso": guest_iso(),
         "vbox_job.xml": job_xml(vm.vbox_job(disk_mb)).encode(),
-        "job.conf": (vm.FOLDER / "job.conf").read_bytes(),
-        "run_container": (vm.FOLDER / "run_container").read_bytes(),
+        "job.conf": vm.GUEST_CONF,
     }
     for name, content in files.items():
         control.put(f"{folder}/{mark}_{name}", content)
-    guest_reads = ("job.conf", "run_container")
     control.put(
         f"{folder}/version.xml",
         _version(
             [
                 (program, "", "<main_program/>"),
-                *((f"{mark}_{name}", name, "<copy_file/>" if name in guest_reads else "") for name in files),
+                *((f"{mark}_{name}", name, "<copy_file/>" if name == "job.conf" else "") for name in files),
             ]
         ),
     )

@@ -1,6 +1,6 @@
 """A container job in a virtual machine: what the guest runs it from, and the application that does.
 
-The guest (images/apps/container_vm/run_container) mounts the image's layers from the machine's persistent disk and starts crun, with
+The guest (images/guest/container) mounts the image's layers from the machine's persistent disk and starts crun, with
 the runtime configuration made here (OCI runtime specification, config.md), in which lines that hold an @WORD@ alone are the guest's
 to fill in: the image's own files know its users.
 """
@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import UsageError
@@ -27,7 +26,8 @@ GUEST_MB, DEFAULT_MB = 64, 256
 STEP_MB = 64
 #: the disk that keeps layers, as the guest sees it
 DISK_MB = 8192
-FOLDER = Path(__file__).resolve().parents[2] / "images" / "apps" / "container_vm"
+#: job.conf of the guest (images/guest/README.md)
+GUEST_CONF = b"container=yes\nnetwork=no\nresults=no\nheartbeat_seconds=0\n"
 _PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _CAPABILITIES = (
     *("CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL", "CAP_NET_BIND_SERVICE"),
@@ -128,7 +128,7 @@ def config(image: Image, job: ContainerJob) -> bytes:
 
 
 def conf(image: Image, job: ContainerJob) -> bytes:
-    """What the guest's script reads: the layers from the lowest on, the user, the outputs, the limit of memory."""
+    """What the guest's container-job reads: the layers from the lowest on, the user, the outputs, the limit of memory."""
     lines = [f"layer {layer.digest.replace(':', '-')}" for layer in image.layers]
     name = user(image, job)
     lines += [f"user {name}"] if name else []

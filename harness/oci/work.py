@@ -19,7 +19,8 @@ from typing import Any
 from xml.sax.saxutils import escape, unescape
 
 from harness.errors import UsageError
-from harness.oci import vm
+from harness.oci import docker_wrapper, vm
+from harness.oci.docker_wrapper import DockerWrapper
 from harness.oci.image import Image, physical_name
 from harness.oci.versions import APPS, Where, install
 from harness.project.embedded import Control
@@ -116,26 +117,35 @@ def check_file_name(name: str) -> str:
 class ContainerWork:
     """A project's container jobs, through its server's control interface."""
 
-    def __init__(self, control: Control, project: str, where: Where = "native") -> None:
+    def __init__(self, control: Control, project: str, where: Where = "native", *, plug: DockerWrapper | None = None) -> None:
         self.project = project
         self.where = where
         self.app = APPS[where]
+        self._plug = plug
         self._control = control
         self._path = f"/projects/{project}"
         self._staged: set[str] | None = None
 
     @classmethod
     def install(
-        cls, control: Control, project: str, where: Where = "native", *, disk_mb: int = vm.DISK_MB, vboxwrapper: bytes | None = None
+        cls,
+        control: Control,
+        project: str,
+        where: Where = "native",
+        *,
+        disk_mb: int = vm.DISK_MB,
+        vboxwrapper: bytes | None = None,
+        plug: DockerWrapper | None = None,
     ) -> ContainerWork:
         """Install the application if the project has none, as an administrator would.
 
         `where` is what runs its jobs: the volunteer's own engine, a virtual machine, or either. `disk_mb` is how much of images a
-        volunteer's virtual machines keep; `vboxwrapper` another build of the VirtualBox wrapper that knows container jobs.
+        volunteer's virtual machines keep; `vboxwrapper` another build of the VirtualBox wrapper that knows container jobs, `plug` BOINC's
+        own docker_wrapper in the place of the container wrapper (`native` only).
         """
-        work = cls(control, project, where)
+        work = cls(control, project, where, plug=plug if where == "native" else None)
         if work.app not in {entry["name"] for entry in control.call("GET", f"{work._path}/apps")}:
-            install(control, project, where, disk_mb, vboxwrapper)
+            install(control, project, where, disk_mb, vboxwrapper, work._plug)
         return work
 
     # --- staging
@@ -209,8 +219,8 @@ class ContainerWork:
         blobs[physical_name(image.manifest_digest)] = (lambda: image.manifest, len(image.manifest))
         sent = sum(self._stage(name, content, size, tell) for name, (content, size) in blobs.items())
         reused = sum(size for _, size in blobs.values()) - sent
-        document = job.document(image)
-        loose = {"container_job.json": document, **{f"shared/{name}": content for name, content in inputs.items()}}
+        own = {"container_job.json": job.document(image)} if self._plug is None else docker_wrapper.files(image, job)
+        loose = {**own, **{f"shared/{name}": content for name, content in inputs.items()}}
         if self.where != "native":
             loose |= {vm.CONFIG: vm.config(image, job), vm.CONF: vm.conf(image, job)}
         machine = 0 if self.where == "native" else vm.memory_mb(job)
@@ -228,7 +238,9 @@ class ContainerWork:
                 "inputs": [*names, *blobs],
                 "count": count,
                 "options": {
-                    "wu_template": input_template(list(loose), list(blobs), image.name, job, machine, keep=count > 1),
+                    "wu_template": input_template(
+                        list(loose), list(blobs), image.name, job, machine, keep=count > 1, copied=self._plug is not None
+                    ),
                     "result_template": result_template([*OUTPUTS, *(f"shared/{name}" for name in job.outputs)]),
                     **(options or {}),
                 },
@@ -263,18 +275,22 @@ class ContainerWork:
         return known
 
 
-def input_template(copied: Sequence[str], blobs: Sequence[str], image: str, job: ContainerJob, machine_mb: int, *, keep: bool) -> str:
+def input_template(
+    loose: Sequence[str], blobs: Sequence[str], image: str, job: ContainerJob, machine_mb: int, *, keep: bool, copied: bool = False
+) -> str:
     """Input files: the job's own (what a container or a guest reads is copied: it does not see BOINC's links), then the image's.
+
+    `copied`: all of them, for a wrapper that follows no links either.
 
     `keep`: several jobs have these files, so the first that is done must not take them along.
     """
     own = "<file_info>\n<no_delete/>\n</file_info>\n" if keep else "<file_info>\n</file_info>\n"
-    infos = [own] * len(copied) + ["<file_info>\n<sticky/>\n<no_delete/>\n</file_info>\n"] * len(blobs)
+    infos = [own] * len(loose) + ["<file_info>\n<sticky/>\n<no_delete/>\n</file_info>\n"] * len(blobs)
     refs = [
         f"<file_ref>\n<file_number>{number}</file_number>\n<open_name>{escape(name)}</open_name>\n"
-        + ("<copy_file/>\n" if name.startswith("shared/") or name in (vm.CONFIG, vm.CONF) else "")
+        + ("<copy_file/>\n" if copied or name.startswith("shared/") or name in (vm.CONFIG, vm.CONF) else "")
         + "</file_ref>\n"
-        for number, name in enumerate([*copied, *(f"image/{name.removeprefix('oci_').replace('_', '-')}" for name in blobs)])
+        for number, name in enumerate([*loose, *(f"image/{name.removeprefix('oci_').replace('_', '-')}" for name in blobs)])
     ]
     limits = (
         f"<container_image>{escape(image)}</container_image>\n"

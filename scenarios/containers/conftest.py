@@ -9,7 +9,7 @@ import pytest
 
 from harness.client import Client
 from harness.jobs import Job
-from harness.oci import Image, Store, load
+from harness.oci import Image, Store, docker_wrapper, load
 from harness.oci.samples import sample
 from harness.oci.versions import Where
 from harness.oci.work import ContainerWork
@@ -21,11 +21,13 @@ WITHIN = 60.0
 VM_WITHIN = 240.0
 #: what a virtual machine keeps of images
 VM_DISK_MB = 256
+#: bytes of jobs in virtual machines that say nothing of memory: machines of one size boot once on a host
+VM_MEMORY = 64 * 2**20
 
 
 #: lists all of an image that a program could notice, but for times and numbers of links (overlayfs shows those of the layer)
 INVENTORY = ["find", "/", "-xdev"]
-for path in ("/proc*", "/sys*", "/dev*", "/run*", "/root*", "/shared*", "/etc/host*", "/etc/resolv.conf"):
+for path in ("/.dockerenv", "/proc*", "/sys*", "/dev*", "/run*", "/root*", "/shared*", "/etc/host*", "/etc/resolv.conf"):
     INVENTORY += ["-not", "-path", path]
 INVENTORY += ["-exec", "stat", "-c", "%n|%F|%a|%u|%g|%s", "{}", "+"]
 
@@ -56,13 +58,17 @@ class Containers:
 
     def __init__(self, stack: Stack, where: Where = "native") -> None:
         self.stack = stack
-        self.work = ContainerWork.install(stack.server.control, stack.project.name, where, disk_mb=VM_DISK_MB)
+        self.usual: dict[str, object] = {"memory_bytes": VM_MEMORY} if where == "vm" else {}
+        self.work = ContainerWork.install(
+            stack.server.control, stack.project.name, where, disk_mb=VM_DISK_MB, plug=stack.rig.docker_wrapper
+        )
 
     def submit(self, image: Image, *command: str, inputs: Mapping[str, bytes] | None = None, **wishes: object) -> Job:
         """One job; `wishes` are fields of `ContainerJob`."""
         return self.submit_many(1, image, command, inputs=inputs, **wishes)[0]
 
     def submit_many(self, count: int, image: Image, command: Sequence[str], **wishes: object) -> list[Job]:
+        wishes = self.usual | wishes
         made = self.work.submit(image, command, count=count, **wishes)  # type: ignore[arg-type]  # wishes hold submit's own
         return [Job(self.stack.project, number, name, self.work.app) for number, name in made.workunits]
 
@@ -72,11 +78,13 @@ class Containers:
         return [str(event.get("name")) for event in events if str(event.get("name")).startswith("oci_")]
 
 
-@pytest.fixture
-def only_when_asked(request: pytest.FixtureRequest) -> None:
-    """Of scenarios that take minutes where machines are interpreted."""
-    if not request.config.getoption("--container-vms"):
-        pytest.skip("containers in virtual machines were not asked for (--container-vms)")
+@pytest.fixture(autouse=True)
+def can(request: pytest.FixtureRequest) -> None:
+    """Skip what the container wrapper under test cannot do."""
+    needs = {str(name) for mark in request.node.iter_markers("container_features") for name in mark.args}
+    missing = docker_wrapper.lacks(needs)
+    if missing and request.config.getoption("--docker-wrapper"):
+        pytest.skip(f"the wrapper under test lacks {', '.join(missing)}")
 
 
 @pytest.fixture
@@ -85,6 +93,19 @@ def containers(stack: Stack) -> Containers:
 
 
 @pytest.fixture
-def volunteer(stack: Stack, containers: Containers) -> Client:
-    """A host with podman, attached to the project."""
-    return stack.client(podman=True, attach=True)
+def on_docker(request: pytest.FixtureRequest) -> bool:
+    """Do the container jobs of this run use docker in place of podman?"""
+    return bool(request.config.getoption("--docker-socket"))
+
+
+@pytest.fixture
+def docker_too(on_docker: bool) -> None:
+    """Of scenarios that need a host with docker."""
+    if not on_docker:
+        pytest.skip("no docker socket was named (--docker-socket PATH)")
+
+
+@pytest.fixture
+def volunteer(stack: Stack, containers: Containers, on_docker: bool) -> Client:
+    """A host with a container engine, attached to the project."""
+    return stack.client(attach=True, podman=not on_docker, docker=on_docker)

@@ -4,6 +4,8 @@ import io
 import tarfile
 from collections.abc import Callable
 
+import pytest
+
 from harness import JobState
 from harness.client import Client
 from harness.jobs import Outcome
@@ -12,6 +14,7 @@ from harness.oci import Image
 from .conftest import WITHIN, Containers
 
 
+@pytest.mark.container_features("results")
 def test_inputs_outputs_and_surroundings(containers: Containers, volunteer: Client, image: Callable[[str], Image]) -> None:
     script = """
         tr a-z A-Z < /root/shared/in.txt > /root/shared/out.txt
@@ -46,6 +49,7 @@ def test_inputs_outputs_and_surroundings(containers: Containers, volunteer: Clie
         assert place.read() == b"/etc\n"
 
 
+@pytest.mark.container_features("users", "results")
 def test_a_user_without_rights_writes_results(containers: Containers, volunteer: Client, image: Callable[[str], Image]) -> None:
     script = "id -u; mkdir -p /shared/results/mine && echo x > /shared/results/mine/x; chmod 700 /shared/results"
     job = containers.submit(image("base"), "sh", "-c", script, user="1000")
@@ -57,6 +61,7 @@ def test_a_user_without_rights_writes_results(containers: Containers, volunteer:
     assert volunteer.files("slots") == [], "also what another user wrote is gone"
 
 
+@pytest.mark.container_features("shown", "missing_outputs")
 def test_a_failing_command_is_a_failed_task_that_says_it(containers: Containers, volunteer: Client, image: Callable[[str], Image]) -> None:
     once = {"max_error_results": 1, "max_total_results": 1}
     failing = containers.submit(image("base"), "sh", "-c", "echo before; exit 7", options=once)
@@ -72,9 +77,10 @@ def test_a_failing_command_is_a_failed_task_that_says_it(containers: Containers,
     assert {result.exit_status for result in missing.results()} == {127}
     assert "no-such-program" in missing.result.stderr
     assert "the command wrote no result.dat" in without_output.result.stderr
-    assert volunteer.podman.containers() == []
+    assert volunteer.container_engine.containers() == []
 
 
+@pytest.mark.container_features("memory")
 def test_too_much_memory(containers: Containers, volunteer: Client, image: Callable[[str], Image]) -> None:
     hungry = "x=0123456789abcdef; while :; do x=$x$x; [ ${#x} -gt 200000000 ] && sleep 100; done"
     job = containers.submit(image("base"), "sh", "-c", hungry, memory_bytes=64e6)
@@ -82,4 +88,4 @@ def test_too_much_memory(containers: Containers, volunteer: Client, image: Calla
     job.wait_for(JobState.REPORTED, within=WITHIN)
 
     assert job.results()[0].exit_status == 198, "EXIT_MEM_LIMIT_EXCEEDED"
-    assert volunteer.podman.containers() == []
+    assert volunteer.container_engine.containers() == []

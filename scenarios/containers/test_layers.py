@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+import pytest
+
 from harness import JobState
 from harness.client import Client
 from harness.oci import Image, Store, squash
@@ -23,7 +25,7 @@ def test_ten_jobs_on_one_image_download_it_once(containers: Containers, voluntee
 
     assert {job.output("stdout") for job in jobs} == {b"one of ten\n"}
     assert sorted(containers.downloads()) == sorted(blobs_of(image("base"))), "each blob once"
-    assert volunteer.podman.containers() == []
+    assert volunteer.container_engine.containers() == []
 
 
 def test_a_new_version_of_an_image_sends_only_its_new_layers(
@@ -47,6 +49,7 @@ def test_a_new_version_of_an_image_sends_only_its_new_layers(
     assert known["test-tool1"].shared == sum(layer.size for layer in image("tool1").layers)
 
 
+@pytest.mark.container_features("whiteouts", "users")
 def test_a_squashed_image_runs_as_the_original(
     containers: Containers, volunteer: Client, image: Callable[[str], Image], store: Store
 ) -> None:
@@ -67,6 +70,7 @@ def test_a_squashed_image_runs_as_the_original(
     assert savings.above_base_after < savings.above_base_before / 100, "the large file that was removed again is not sent"
 
 
+@pytest.mark.container_features("fetch_again")
 def test_a_damaged_layer_is_fetched_again(containers: Containers, volunteer: Client, image: Callable[[str], Image]) -> None:
     containers.submit(image("base")).wait_for(JobState.VALIDATED, within=WITHIN)
     shared = physical_name(image("base").layers[0].digest)
@@ -82,18 +86,19 @@ def test_a_damaged_layer_is_fetched_again(containers: Containers, volunteer: Cli
     assert len(job.results()) == 2, "one try found the damage, the next one had the layer"
 
 
+@pytest.mark.container_features("kept_images")
 def test_an_image_goes_when_the_client_has_deleted_its_files(
     containers: Containers, volunteer: Client, image: Callable[[str], Image]
 ) -> None:
     containers.submit(image("tool1")).wait_for(JobState.VALIDATED, within=WITHIN)
     first = image("tool1").id.removeprefix("sha256:")
-    assert first in volunteer.podman.images()
+    assert first in volunteer.container_engine.images()
     folder = next(name for name in volunteer.exec("ls projects").split() if name.startswith("boinc.test"))
     volunteer.exec(["rm", f"projects/{folder}/{physical_name(image('tool1').id)}"])
 
     containers.submit(image("base")).wait_for(JobState.VALIDATED, within=WITHIN)
 
-    assert volunteer.podman.images() == [image("base").id.removeprefix("sha256:")]
+    assert volunteer.container_engine.images() == [image("base").id.removeprefix("sha256:")]
 
 
 def test_the_server_drops_layers_that_no_job_needs(containers: Containers, volunteer: Client, image: Callable[[str], Image]) -> None:

@@ -5,12 +5,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
+#include <filesystem>
 
 #include "errors.h"
-#include "processes.h"
 #include "results.h"
-#include "sha256.h"
 #include "slot_files.h"
 #include "util.h"
 
@@ -28,37 +28,23 @@ constexpr double kMeasure = 0.5;
 constexpr double kMostOutput = 64e6;     // bytes of stdout or stderr that are uploaded
 constexpr double kMostShown = 512e3;     // bytes of them in stderr.txt, which the client cuts anyway
 constexpr double kLockPatience = 1800;
-constexpr int kRuntimeFailed = 125;      // podman-run(1): podman itself failed, and not the command
-constexpr const char* kLayout = "oci_image";
-constexpr const char* kPidFile = "container.pid";
+constexpr int kRuntimeFailed = 125;      // podman-run(1), docker-run(1): the engine itself failed, and not the command
 
-std::string short_hash(const std::string& text) {
-    vbw::Sha256 hash;
-    hash.add(text.data(), text.size());
-    return hash.hex().substr(0, 16);
-}
-
-std::string host_name() {
-    char name[256] = "";
-    gethostname(name, sizeof name - 1);
-    return name;
-}
-
-// Two clients may use one engine, even from two containers with the same paths and slots.
-Owner owner_of(const vbw::InitData& init) {
-    const std::string client = host_name() + "\n" + init.boinc_dir + "\n" + init.project_dir;
-    Owner owner;
-    owner.slot = short_hash(client + "\n" + vbw::current_directory());
-    owner.container = "boinc-" + short_hash(client + "\n" + init.result_name);
-    owner.repository = "localhost/boinc/" + short_hash(client);
-    owner.project = init.project_dir.substr(init.project_dir.rfind('/') + 1);
-    owner.result = init.result_name;
-    return owner;
+// The digests of the files of images that the client has.
+std::vector<std::string> blobs_of(const std::string& project) {
+    const std::string prefix = "oci_sha256_";
+    std::vector<std::string> found;
+    std::error_code error;
+    for (const auto& entry : std::filesystem::directory_iterator(project, error)) {
+        const std::string name = entry.path().filename();
+        if (vbw::starts_with(name, prefix)) found.push_back(name.substr(prefix.size()));
+    }
+    return found;
 }
 
 }  // namespace
 
-Task::Task(vbw::BoincApp& app) : app_(app), podman_(owner_of(app.init()), [this] { check_requests(); }) {}
+Task::Task(vbw::BoincApp& app) : app_(app) {}
 
 void Task::check_requests() {
     app_.poll();
@@ -80,8 +66,8 @@ void Task::prepare() {
     const auto text = vbw::read_file(vbw::resolve("container_job.json").path, 16 << 20);
     if (!text) throw TaskError(vbw::kInitFailure, "there is no container_job.json");
     job_ = parse_job(*text);
-    podman_.find();
-    podman_.remove_leftovers();
+    engine_ = find_engine(app_.init(), [this] { check_requests(); });
+    engine_->remove_leftovers();
     image_ = read_image(job_);
     const std::string project = app_.init().project_dir;
     const vbw::Deadline patience(kLockPatience);
@@ -90,13 +76,15 @@ void Task::prepare() {
         vbw::sleep_for(kLook);
         check_requests();
     }
-    podman_.forget_images([&](const std::string& id) { return vbw::exists(project + "/oci_sha256_" + id); });
-    if (podman_.has_image(image_.id)) {
+    const auto blobs = blobs_of(project);
+    if (!blobs.empty()) engine_->forget_images([&](const std::string& id) {
+        return std::any_of(blobs.begin(), blobs.end(), [&](const std::string& name) { return vbw::starts_with(name, id); });
+    });
+    if (engine_->has_image(image_)) {
         say("Image " + image_.id.substr(0, 12) + " is there from an earlier task");
     } else {
         const double begin = vbw::now();
-        make_layout(image_, job_, kLayout, [this] { check_requests(); });
-        podman_.load(image_, vbw::current_directory() + "/" + kLayout);
+        engine_->load(image_, job_);
         say("Image " + image_.id.substr(0, 12) + " of " + std::to_string(image_.manifest.layers.size()) + " layers taken in, in " +
             vbw::number(static_cast<int>((vbw::now() - begin) * 10) / 10.0) + " s");
     }
@@ -107,23 +95,17 @@ void Task::start() {
     shared_ = vbw::current_directory() + "/shared";
     vbw::make_directory(shared_);
     chmod(shared_.c_str(), 0777);   // the container's user may be any
-    if (job_.memory_bytes > 0 && !podman_.limits_memory()) say("No memory cgroup here: the container's memory is watched instead");
-    if (job_.cpus > 0 && !podman_.limits_cpus()) say("No CPU cgroup here: the container may use more than it asked for");
+    if (job_.memory_bytes > 0 && !engine_->limits_memory()) say("No memory cgroup here: the container's memory is watched instead");
+    if (job_.cpus > 0 && !engine_->limits_cpus()) say("No CPU cgroup here: the container may use more than it asked for");
     for (const int stream : {1, 2}) {
         files_[stream] = open(stream == 1 ? "stdout" : "stderr", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
         if (files_[stream] < 0) throw TaskError(vbw::kInitFailure, std::string("the output cannot be written: ") + strerror(errno));
     }
-    unlink(kPidFile);
     while (app_.suspended()) {
         vbw::sleep_for(kLook);
         check_requests();
     }
-    child_ = std::make_unique<Child>(podman_.run_command(job_, image_, shared_, vbw::current_directory() + "/" + kPidFile));
-}
-
-int Task::init_pid() {
-    if (pid_ == 0) pid_ = static_cast<int>(vbw::to_integer(vbw::trim(vbw::read_file(kPidFile, 64).value_or(""))).value_or(0));
-    return pid_;
+    child_ = std::make_unique<Child>(engine_->run_command(job_, image_, shared_));
 }
 
 void Task::forward() {
@@ -147,15 +129,14 @@ void Task::forward() {
 void Task::measure() {
     if (vbw::now() < next_measure_) return;
     next_measure_ = vbw::now() + kMeasure;
-    const int pid = init_pid();
-    if (pid > 1) {
-        const Usage usage = usage_of(pid);
+    Usage usage;
+    if (engine_->measure(usage)) {
         cpu_time_ = std::max(cpu_time_, usage.cpu_time);
         app_.status.cpu_time = cpu_time_;
-        if (job_.memory_bytes > 0 && usage.memory > job_.memory_bytes && !podman_.limits_memory()) {
+        if (job_.memory_bytes > 0 && usage.memory > job_.memory_bytes && !engine_->limits_memory()) {
             too_much_memory_ = true;
             say("The container uses " + vbw::megabytes(usage.memory) + ", more than the " + vbw::megabytes(job_.memory_bytes) + " it may");
-            signal_tree(pid, SIGKILL);
+            engine_->kill();
         }
     }
     if (const auto text = vbw::read_file(shared_ + "/fraction_done", 64, false)) {
@@ -171,8 +152,11 @@ void Task::measure() {
 }
 
 void Task::freeze(bool frozen) {
-    if (frozen_ == frozen || init_pid() <= 1) return;
-    signal_tree(init_pid(), frozen ? SIGSTOP : SIGCONT);
+    if (frozen_ == frozen || vbw::now() < next_pause_) return;
+    if (!engine_->pause(frozen)) {
+        next_pause_ = vbw::now() + kMeasure;   // it is about to begin, or has just ended
+        return;
+    }
     frozen_ = frozen;
     say(frozen ? "Container paused" : "Container goes on");
 }
@@ -191,14 +175,14 @@ void Task::supervise() {
 
 void Task::make_room() {
     // not while_waiting_, which would throw again
-    podman_ = Podman(owner_of(app_.init()), [this] { app_.poll(); });
+    if (!engine_) app_.leave();
+    engine_->wait_with([this] { app_.poll(); });
     if (child_ && !child_->ended()) {
         const bool at_once = app_.abort_requested() || app_.client_lost();
-        if (at_once && init_pid() > 1) {
-            signal_tree(init_pid(), SIGKILL);
-        } else if (init_pid() > 1) {
-            // podman's own stop takes a moment to begin; the client may not wait long
-            kill(init_pid(), SIGTERM);
+        if (at_once) {
+            engine_->kill();
+        } else if (engine_->started()) {
+            engine_->terminate();
             freeze(false);
             const vbw::Deadline patience(job_.stop_seconds);
             while (!child_->ended() && !patience.passed()) {
@@ -209,33 +193,34 @@ void Task::make_room() {
             }
             if (!child_->ended()) {
                 say("The container did not end within " + vbw::number(job_.stop_seconds) + " s of SIGTERM: killed");
-                signal_tree(init_pid(), SIGKILL);
+                engine_->kill();
             }
         }
         const vbw::Deadline patience(2);
         while (!child_->ended() && !patience.passed()) child_->wait(kLook);
         forward();
-        // podman is still about to make the container: it would do so after the removal
+        // the engine is still about to make the container: it would do so after the removal
         child_->kill_it();
     }
-    podman_.remove();
-    podman_.take_over(shared_.empty() ? "shared" : shared_);
+    engine_->remove();
+    engine_->take_over(shared_.empty() ? "shared" : shared_, image_);
     say(app_.abort_requested() ? "The task was aborted; its container is removed" : "The task makes room; its container is removed");
     app_.leave();
 }
 
 void Task::finish() {
-    podman_ = Podman(owner_of(app_.init()), [this] { app_.poll(); });
+    engine_->wait_with([this] { app_.poll(); });
     const int code = child_->exit_code();
-    podman_.take_over(shared_);
+    const bool out_of_memory = engine_->put_away() && code != 0;
+    engine_->take_over(shared_, image_);
     // `results` may be no folder, or a link to one that is none of the job's business
     const std::string results = shared_ + "/results";
     struct stat s {};
     if (!vbw::exists_itself(shared_ + "/results.tgz") && lstat(results.c_str(), &s) == 0 && S_ISDIR(s.st_mode)) vbw::pack(results, shared_ + "/results.tgz");
-    if (too_much_memory_) app_.finish(vbw::kMemoryLimit, "the container used more memory than the job may");
-    if (code == kRuntimeFailed && vbw::contains(last_error_, "Error: ")) {
-        const std::string why = vbw::trim(last_error_.substr(last_error_.rfind("Error: ")));
-        app_.finish(vbw::kInitFailure, "podman could not start the container: " + why);
+    if (too_much_memory_ || out_of_memory) app_.finish(vbw::kMemoryLimit, "the container used more memory than the job may");
+    if (code == kRuntimeFailed && vbw::contains(last_error_, engine_->complaint())) {
+        const std::string why = vbw::trim(last_error_.substr(last_error_.rfind(engine_->complaint())));
+        app_.finish(vbw::kInitFailure, engine_->program() + " could not start the container: " + why);
     }
     if (code != 0) app_.finish(code, "the command ended with exit code " + std::to_string(code));
     for (const auto& name : job_.outputs) {

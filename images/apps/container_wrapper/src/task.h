@@ -5,7 +5,8 @@
 #include <string>
 
 #include "boinc_app.h"
-#include "podman.h"
+#include "child.h"
+#include "engine.h"
 
 namespace container {
 
@@ -24,18 +25,16 @@ private:
     void freeze(bool frozen);
     [[noreturn]] void make_room();  // quit, abort, or the client is gone
     [[noreturn]] void finish();
-    int init_pid();
 
     vbw::BoincApp& app_;
     Job job_;
     Image image_;
-    Podman podman_;
+    std::unique_ptr<Engine> engine_;
     std::unique_ptr<Child> child_;
     std::string shared_;
     vbw::FileLock store_lock_;
-    int pid_ = 0;
     bool frozen_ = false, too_much_memory_ = false;
-    double next_measure_ = 0, cpu_time_ = 0, checkpoint_mtime_ = -1;
+    double next_measure_ = 0, next_pause_ = 0, cpu_time_ = 0, checkpoint_mtime_ = -1;
     double written_[3] = {0, 0, 0}, shown_ = 0;
     int files_[3] = {-1, -1, -1};
     std::string last_error_;

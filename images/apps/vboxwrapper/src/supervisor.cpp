@@ -17,6 +17,7 @@ constexpr double kReportPeriod = 1, kTrickleCheckPeriod = 1, kSlotCheckPeriod = 
 constexpr double kCompletionPatience = 2;    // for a completion file that is still being written
 constexpr int kDiskFullDelay = 600;
 constexpr int kDiskFullTimes = 3;            // the last of them ends the task
+constexpr double kNoRoomMb = 0.01;           // less than a line of a log needs
 constexpr double kRoomMb = 64;               // of the host's disk, to try again after it was full
 constexpr const char* kDiskFull = "This computer's disk is full: the virtual machine could not write to its disk";
 constexpr double kSeenDeadPatience = 8;
@@ -322,6 +323,8 @@ void Supervisor::watch_heartbeat() {
 }
 
 void Supervisor::watch_slot() {
+    // VBox.log is on the same disk: the line that tells of the full disk may not have fitted there.
+    if (!paused_ && free_mb(current_directory()) < kNoRoomMb && machine_->state().state == "paused") throw disk_full();
     const double most = job_.max_shared_files;
     if (shared_) {
         const Usage usage = measure(shared_->directory(), most);
