@@ -168,7 +168,9 @@ def shell(client: str, command: Sequence[str]) -> NoReturn:
 @click.option("--user", default="", help="the user, in place of the image's")
 @click.option("--memory-mb", default=0.0, type=click.FloatRange(0), help="what the job may use; 0: no limit")
 @click.option("--network", is_flag=True, help="let the job use the network (on the volunteer's own engine only)")
-@click.option("--native", "where", flag_value="native", default="native", help="run it on the volunteer's own podman (the default)")
+@click.option(
+    "--native", "where", flag_value="native", default="native", help="run it on the volunteer's own podman or docker (the default)"
+)
 @click.option("--vm", "where", flag_value="vm", help="run it in a virtual machine")
 @click.option("--either", "where", flag_value="either", help="run it on whichever of the two a volunteer has")
 @click.option("--count", default=1, show_default=True, type=click.IntRange(1, 100_000), help="how many such jobs")

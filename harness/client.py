@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 import paramiko
 from docker.models.containers import Container
 
-from harness import containers, engine, images, manager, ssh
+from harness import containers, docker_host, engine, images, manager, ssh
 from harness.clock import Clock
+from harness.container_engine import ContainerEngine
 from harness.containers import ContainerSpec
 from harness.errors import HarnessError, UsageError
-from harness.guirpc import CcStatus, FileTransfer, GuiRpc, Message, Result, RunMode, Unauthorized, nearxml
+from harness.guirpc import CcStatus, ConnectionLost, FileTransfer, GuiRpc, GuiRpcError, Message, Result, RunMode, Unauthorized, nearxml
 from harness.guirpc import Project as AttachedProject
 from harness.history import Event
 from harness.jobs import Job
@@ -39,6 +40,11 @@ GUI_RPC_PORT = 31416
 PROGRAM = "/usr/bin/boinc"
 #: real seconds a client may take to answer GUI RPCs after its start
 CLIENT_DEADLINE = 30.0
+#: A client that quits kills what has not ended after 60 s of its own time (client_state.h, QUIT_TIMEOUT), two real seconds at
+#: `FAST_RATE`: less than saving the memory of a virtual machine takes on a busy machine. With VirtualBox it quits at this rate.
+QUIT_RATE = 2.0
+#: seconds for that: a client that runs by the clock on the wall takes a minute if a task does not end
+QUIT_DEADLINE = 75.0
 
 
 class AttachFailed(HarnessError):
@@ -80,20 +86,23 @@ class Client:
         vbox: bool = False,
         cpu: FakeCpu | None = None,
         podman: bool = False,
+        docker: bool = False,
         gui: bool = False,
     ) -> None:
-        if gui and (vbox or podman):
+        if sum((gui, vbox, podman, docker)) > 1:
             raise UsageError(
-                "a client with a screen of its own has no VirtualBox and no podman",
+                "a client with a screen of its own, VirtualBox, podman and docker has only one of these",
                 thing=name,
-                expected="one of gui, vbox and podman",
+                expected="one of gui, vbox, podman and docker",
                 remedy="leave gui out: `client.open_manager()` opens a Manager beside any client",
             )
+        if docker and disk_mb:
+            raise UsageError("a client with docker and a disk of its own", thing=name, expected="its data where the engine sees it")
         self.stack = stack
         self.name = name
         self.disk_mb = disk_mb
-        self._runs_containers = podman
-        self.image_name = "client-vbox" if vbox else "client-containers" if podman else manager.IMAGE if gui else "client"
+        self._has_podman, self._has_docker = podman, docker
+        self.image_name = _image_name(gui=gui, vbox=vbox, podman=podman, docker=docker)
         self._vnc_password = manager.new_password() if gui else ""
         self._manager: ManagerPage | None = None
         self.cpu = self._default_cpu() if vbox and cpu is None else cpu
@@ -105,7 +114,7 @@ class Client:
         self.boinc_version = ""
         self._ssh_key = KeyPair.generate() if ssh else None
         self._environment = {
-            "BOINC_CC_OPTIONS": _words(cc_options),
+            "BOINC_CC_OPTIONS": _words({**(docker_host.CC_OPTIONS if docker else {}), **(cc_options or {})}),
             "BOINC_PREFS": _words(preferences),
             "BOINC_LOG_FLAGS": " ".join(log_flags),
             **({"BOINC_SSH_AUTHORIZED_KEY": self._ssh_key.public} if self._ssh_key else {}),
@@ -137,25 +146,36 @@ class Client:
             environment={
                 "BOINC_GUI_RPC_PASSWORD": self.password,
                 **self.stack.clock.environment(self.name),
+                **(docker_host.environment(self.container_name, keep=self.stack.rig.keep) if self._has_docker else {}),
                 **self._environment,
             },
             ports=[GUI_RPC_PORT] + ([SSH_PORT] if self._ssh_key else []) + ([manager.PORT] if self._vnc_password else []),
             keep=self.stack.rig.keep,
-            options={"hostname": self.name, **self._disk(), **self._put_over(), **(RIGHTS if self._runs_containers else {})},
-            host_config=HOST_CONFIG if self._runs_containers else {},
+            options={"hostname": self.name, **self._disk(), **self._put_over(), **self._rights()},
+            host_config=HOST_CONFIG if self._has_podman else {},
         )
         self._container = containers.start(spec)
         self._came_up(deadline)
 
     @property
-    def podman(self) -> Podman:
-        """Podman on this host (a client started with `podman=True`)."""
+    def container_engine(self) -> ContainerEngine:
+        """What this host has on its engine (a client started with `podman=True` or `docker=True`)."""
+        if self._has_docker:
+            return docker_host.Docker(self.container, self.container_name, keep=self.stack.rig.keep)
         return Podman(self.container)
+
+    def _rights(self) -> dict[str, object]:
+        """What its container may do for the sake of an engine."""
+        if self._has_docker:
+            return {"group_add": [self.stack.rig.docker_group()]}
+        return dict(RIGHTS) if self._has_podman else {}
 
     def _put_over(self) -> dict[str, object]:
         """What is put over files of the image: a client other than Debian's, a /proc/cpuinfo other than this machine's."""
         program = self.stack.rig.client_program
         volumes = {str(program): {"bind": PROGRAM, "mode": "ro"}} if program is not None else {}
+        if self._has_docker:
+            volumes[str(self.stack.rig.docker_socket)] = {"bind": docker_host.SOCKET, "mode": "rw"}
         if self.cpu is not None:
             self._cpu_file, shown = self.cpu.mount()
             volumes |= shown
@@ -267,9 +287,39 @@ class Client:
             containers.write_file(self.container, f"{self.RUN_DIRECTORY}/clock.spec", spec.encode(), owner=self.USER_ID)
 
     def stop(self) -> None:
-        """Quit the client in good order (SIGTERM): its tasks are told to quit, its state is saved."""
-        self.container.stop(timeout=70)
-        self._went_down("SIGTERM")
+        """Quit the client in good order: its tasks are told to quit, its state is saved. Raises `WaitTimeout`.
+
+        By GUI RPC: its handler of SIGTERM writes a message (client/main.cpp: signal_handler), and a signal that comes while the client
+        itself makes a time readable lets it wait for itself for ever. At x30 that was one of a hundred.
+        """
+        own = self.stack.clock.of(self.name)
+        if patient := self.has_virtualbox and own.rate > QUIT_RATE:
+            self.set_clock(own.at_rate(QUIT_RATE))
+        self._quit()
+        self._went_down("quit")
+        if patient:
+            self.set_clock(own)
+
+    def _quit(self) -> None:
+        def ended() -> bool:
+            self.container.reload()
+            return self.container.status in ("exited", "dead")
+
+        if ended():
+            return
+        try:
+            self.rpc().quit()
+        except ConnectionLost:
+            pass  # it was quick
+        except GuiRpcError:
+            self.container.kill("SIGTERM")
+        wait_until(
+            ended,
+            f"{self.name} to end after it was told to quit",
+            within=QUIT_DEADLINE,
+            last_state=self.log,
+            evidence=self.stack.history.evidence,
+        )
 
     def kill(self) -> None:
         """End client and tasks without warning (SIGKILL), as a power cut would."""
@@ -296,7 +346,7 @@ class Client:
             return
         self._went_down("removed")
         self.close_manager()
-        self.stack.rig.remove_later(self.container_name)
+        self.stack.rig.remove_later(self.container_name, docker_host.remove_all if self._has_docker else None)
         if self._cpu_file is not None:
             shutil.rmtree(self._cpu_file.parent, ignore_errors=True)
 
@@ -304,11 +354,11 @@ class Client:
         """Run a command in the container and return what it printed; a failure raises unless `check` is false."""
         words = shlex.split(command) if isinstance(command, str) else list(command)
         with engine.guard(f"running {words[0]} in {self.name}"):
-            code, output = self.container.exec_run(words)
-        text = output.decode("utf-8", "replace") if isinstance(output, bytes) else ""
-        if check and code != 0:
-            raise HarnessError(f"a command in {self.name} failed with exit code {code}", thing=shlex.join(words), details=text)
-        return text
+            done = containers.execute(self.container, words)
+        if check and done.exit_code:
+            problem = f"a command in {self.name} failed with exit code {done.exit_code}"
+            raise HarnessError(problem, thing=shlex.join(words), details=done.text)
+        return done.text
 
     def ssh(self, *, within: Deadline | float = CLIENT_DEADLINE) -> paramiko.SSHClient:
         """Log in to the host (it has to have been started with `ssh=True`). The caller closes the connection."""
@@ -523,6 +573,13 @@ class Client:
 
         self._wait(checkpointed, f"a checkpoint of {job.name}", within)
 
+    def saved_state(self) -> bytes:
+        """client_state.xml, running or not, as it was saved last: while the client replaces it there is only the one before."""
+        try:
+            return containers.read_file(self.container, self.STATE_FILE)
+        except containers.NoSuchFile:
+            return containers.read_file(self.container, self.STATE_FILE.replace(".xml", "_prev.xml"))
+
     def wait_saved(self, job: Job, *, within: Deadline | float = CLIENT_DEADLINE) -> None:
         """Wait until the task of a job is in the state file, from where a killed client knows it again."""
         names = [result.name for result in job.results()]
@@ -555,6 +612,10 @@ class Client:
             f"{self.name} saying {text!r}",
             within=within,
         )
+
+
+def _image_name(*, gui: bool, vbox: bool, podman: bool, docker: bool) -> str:
+    return "client-vbox" if vbox else "client-containers" if podman else "client-docker" if docker else manager.IMAGE if gui else "client"
 
 
 def _words(options: Mapping[str, object] | None) -> str:

@@ -64,6 +64,11 @@ class Clock:
         """The time this clock shows now."""
         return self.at(time.time())
 
+    def at_rate(self, rate: float) -> Clock:
+        """The clock that shows what this one shows now, and runs at another rate from here on."""
+        now = time.time()
+        return Clock(now, self.at(now), rate)
+
     def real_seconds(self, virtual_seconds: float) -> float:
         """How long `virtual_seconds` of this clock last in reality."""
         return virtual_seconds / self.rate

@@ -26,6 +26,8 @@ NAMESPACE = f"{PREFIX}.pidns"
 KEEP = f"{PREFIX}.keep"
 #: what a container is: server, client, mail, ...
 ROLE = f"{PREFIX}.role"
+#: a client's name, which becomes its container's host name and a part of its own
+HOST_NAME = r"[a-z][a-z0-9-]{0,30}"
 
 _PROC = Path("/proc")
 

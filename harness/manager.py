@@ -93,7 +93,7 @@ class ManagerPage:
     def is_drawn(self, _container: Container | None = None) -> bool:
         """Is there a window of the Manager on the screen?"""
         try:
-            return self.container.exec_run(_DRAWN).exit_code == 0
+            return containers.execute(self.container, _DRAWN).exit_code == 0
         except docker.errors.APIError:  # it has ended; who waits finds that out
             return False
 

@@ -20,6 +20,7 @@ from harness.errors import UsageError
 from harness.faults import Faults
 from harness.history import Event, History
 from harness.jobs import Job, JobState
+from harness.labels import HOST_NAME
 from harness.mail import Mailbox
 from harness.project.base import Project
 from harness.proxy import ProxyHandle
@@ -30,6 +31,9 @@ from harness.waiting import Deadline, WaitTimeout
 
 if TYPE_CHECKING:
     from harness.faults.vbox import FakeCpu
+
+#: real seconds without news after which `fast_forward` looks for what was put off, and after which it skips where it sees nothing
+_MOMENT, _PATIENCE = 0.3, 2.0
 
 
 def slug(name: str) -> str:
@@ -119,6 +123,7 @@ class Stack:
         vbox: bool = False,
         cpu: FakeCpu | None = None,
         podman: bool = False,
+        docker: bool = False,
         gui: bool = False,
     ) -> Client:
         """Start a volunteer host with a BOINC client of a generation ("7.20", "8.0", "8.2"; the scenario's own by default).
@@ -126,12 +131,16 @@ class Stack:
         `attach=True` attaches it to the stack's project (or the one given) with that project's first account. `cc_options` are
         options of cc_config.xml, `preferences` of global_prefs_override.xml, `log_flags` the client's; `ssh` starts an sshd;
         `disk_mb` gives the data directory a disk of its own of that size, in memory (see `faults.fill_disk`). `vbox` is a host
-        with VirtualBox, `cpu` what its /proc/cpuinfo shows, `podman` one that can run containers (8.2), `gui` one with
-        BOINC Manager on a screen of its own (`client.manager_url`).
+        with VirtualBox, `cpu` what its /proc/cpuinfo shows, `podman` one that can run containers (8.2), `docker` one
+        that runs them on the engine whose socket the user has named (`--docker-socket`; `NoDockerSocket` otherwise), `gui` one
+        with BOINC Manager on a screen of its own (`client.manager_url`).
         """
         chosen = self.version if version is None else version if isinstance(version, ClientVersion) else ClientVersion.of(version)
         number = len(self.clients) + 1
         name = name or f"host{number}"
+        if not re.fullmatch(HOST_NAME, name):
+            expected = "a host name of small letters, digits and hyphens (a generation of the client is said with version=)"
+            raise UsageError("a client's name that cannot name its host", thing=repr(name), expected=expected)
         if any(client.name == name for client in self.clients):
             raise UsageError("two clients of one name", thing=name, expected="a name of its own for each client of a stack")
         client = Client(
@@ -147,6 +156,7 @@ class Stack:
             vbox=vbox,
             cpu=cpu,
             podman=podman,
+            docker=docker,
             gui=gui,
         )
         self.clients.append(client)
@@ -181,17 +191,23 @@ class Stack:
     def fast_forward(self, job: Job, state: JobState = JobState.VALIDATED, *, within: Deadline | float = 60.0) -> Event:
         """Skip time until a job has come to `state`, however long clients and server would wait by themselves.
 
-        Between skips everybody has a moment (of real time) to get on with it. Raises what `Job.wait_for` does.
+        Whenever nobody has done anything for a moment (of real time), it is at once the moment for which a client put off its next
+        contact or transfer. Where there is nothing of the kind, or a task is executed, time passes by strides that grow.
+        Raises what `Job.wait_for` does.
         """
-        deadline, stride = Deadline.of(within), 600.0
+        deadline, stride, next_stride = Deadline.of(within), 600.0, Deadline(_PATIENCE)
         while True:
             try:
-                return job.wait_for(state, within=deadline.at_most(2.0))
+                return job.wait_for(state, within=deadline.at_most(_MOMENT))
             except WaitTimeout:
                 if deadline.expired:
                     raise
-            self.clock.skip(stride)
-            stride = min(2 * stride, 6 * 3600.0)
+            if (due := virtual_time.put_off(self.clients)) is not None and due.at - self.clock.now() > _MOMENT * self.clock.rate:
+                self.clock.skip_to(due.at + virtual_time.MARGIN)
+                next_stride = Deadline(_PATIENCE)
+            elif next_stride.expired:
+                self.clock.skip(stride)
+                stride, next_stride = min(2 * stride, 6 * 3600.0), Deadline(_PATIENCE)
 
     def start_clients(self, count: int, *, attach: bool | Project = False, version: ClientVersion | str | None = None) -> list[Client]:
         """Start several clients at the same time."""

@@ -1,4 +1,4 @@
-"""Removing what killed runs left behind: containers, networks and volumes whose owning process is gone.
+"""Removing what killed runs left behind: containers, networks, volumes and images of jobs whose owning process is gone.
 
 Every run sweeps when it starts and when it ends; `harness sweep` does it by hand. What a living process uses is never touched,
 on whatever machine it lives, nor what was kept on purpose (`--keep`, `harness up --detach`) unless that is asked for.
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-from harness import engine, labels
+from harness import docker_host, engine, labels
 
 #: seconds after which things whose owner cannot be looked up from here (another machine, another container) count as left behind
 FOREIGN_AGE = 24 * 3600.0
@@ -30,7 +30,7 @@ class Owner(Enum):
 
 @dataclass(frozen=True)
 class Thing:
-    """A container, network or volume of ours: what the engine lists of it."""
+    """A container, network, volume or job's image of ours: what the engine lists of it."""
 
     kind: str
     id: str
@@ -102,7 +102,14 @@ def sweep(*, kept: bool = False, run: str = "") -> Swept:
     found = [thing for thing in _list() if not run or thing.labels.get(labels.RUN) == run]
     now = time.time()
     left_over = [thing for thing in found if is_left_over(thing, _owner(thing.labels), kept=kept, now=now)]
-    return remove(left_over)
+    return remove(left_over + images_without_run(found, left_over))
+
+
+def images_without_run(found: Sequence[Thing], left_over: Sequence[Thing]) -> list[Thing]:
+    """Images that volunteers' jobs left on this engine, of runs of which nothing else stays. Their names are all that they say."""
+    nameless = [thing for thing in found if thing.kind == "image" and labels.PID not in thing.labels]
+    staying = {thing.labels[labels.RUN] for thing in found if thing not in left_over and thing not in nameless}
+    return [thing for thing in nameless if thing.labels[labels.RUN] not in staying]
 
 
 def left_by(run: str) -> list[Thing]:
@@ -121,19 +128,24 @@ def _owner(found: Mapping[str, str]) -> Owner:
 
 
 def _list() -> list[Thing]:
-    """All containers, networks and volumes with our label, in the order in which they can be removed."""
+    """All containers, networks, volumes and jobs' images of ours, in the order in which they can be removed."""
     api = engine.connect().api
     wanted = {"label": [labels.RUN]}
     with engine.guard("looking for what was left behind"):
         containers: Iterable[Mapping[str, Any]] = api.containers(all=True, filters=wanted)
         networks: Iterable[Mapping[str, Any]] = api.networks(filters=wanted)
         volumes: Iterable[Mapping[str, Any]] = (api.volumes(filters=wanted) or {}).get("Volumes") or []
+        images: Iterable[Mapping[str, Any]] = api.images(filters=wanted)
+        of_jobs: Iterable[Mapping[str, Any]] = api.images(name=f"{docker_host.NAMES}/*/*/*")
     things = [
         Thing("container", c["Id"], (c.get("Names") or [c["Id"][:12]])[0].lstrip("/"), c.get("Labels") or {}, float(c.get("Created") or 0))
         for c in containers
     ]
     things += [Thing("network", n["Id"], n["Name"], n.get("Labels") or {}, _seconds(n.get("Created"))) for n in networks]
     things += [Thing("volume", v["Name"], v["Name"], v.get("Labels") or {}, _seconds(v.get("CreatedAt"))) for v in volumes]
+    things += [Thing("image", i["Id"], (i.get("RepoTags") or [i["Id"]])[0], i.get("Labels") or {}, 0.0) for i in images]
+    names = [name for i in of_jobs for name in i.get("RepoTags") or () if docker_host.run_of(name)]
+    things += [Thing("image", name, name, {labels.RUN: docker_host.run_of(name)}, 0.0) for name in names]
     return things
 
 
@@ -155,7 +167,7 @@ def remove(things: Iterable[Thing]) -> Swept:
     result = Swept()
     todo = list(things)
     with ThreadPoolExecutor(max_workers=4, thread_name_prefix="sweep") as pool:
-        for kind in ("container", "network", "volume"):
+        for kind in ("container", "network", "volume", "image"):
             batch = [thing for thing in todo if thing.kind == kind]
             for thing, why in zip(batch, pool.map(_remove, batch), strict=True):
                 if why is None:
@@ -175,8 +187,10 @@ def _remove(thing: Thing) -> str | None:
             api.remove_container(thing.id, v=True, force=True)
         elif thing.kind == "network":
             api.remove_network(thing.id)
-        else:
+        elif thing.kind == "volume":
             api.remove_volume(thing.id, force=True)
+        else:
+            api.remove_image(thing.id)
     except docker.errors.NotFound:
         return ""
     except docker.errors.APIError as error:

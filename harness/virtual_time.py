@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from harness.clock import Clock
 from harness.errors import HarnessError, UsageError
+from harness.guirpc.errors import GuiRpcError
 from harness.waiting import Deadline, wait_until
 
 if TYPE_CHECKING:
@@ -160,9 +161,7 @@ class StackClock:
 
     def set_rate(self, rate: float) -> None:
         """Let time run `rate` times as fast as in reality from now on."""
-        now = time.time()
-        started = Clock.fast(rate)  # refuses a rate that would lie
-        self.set(Clock(now, self._clock.at(now), started.rate))
+        self.set(self._clock.at_rate(Clock.fast(rate).rate))  # `fast` refuses a rate that would lie
         if self.note is not None:
             self.note("clock.rate", "clock", rate=rate)
 
@@ -244,3 +243,24 @@ def due_on_client(client: Client) -> list[Due]:
             at = max(transfer.persistent_file_xfer.next_request_time, now + transfer.project_backoff if transfer.project_backoff else 0.0)
             found.append(Due(at, f"{'upload' if transfer.is_upload else 'download'} retry", f"{transfer.name} on {client.name}"))
     return found
+
+
+def put_off(clients: Iterable[Client]) -> Due | None:
+    """The next thing that one of these clients has put off; None if there is nothing, or while one computes or transfers.
+
+    A client that cannot be asked (it has just been killed, say) has nothing to tell.
+    """
+    found: list[Due] = []
+    for client in clients:
+        try:
+            if client.is_running and _is_busy(client):
+                return None
+            now = client.stack.clock.of(client.name).now()
+            found += [due for due in due_on_client(client) if due.at > now]
+        except GuiRpcError:
+            continue
+    return min(found, default=None)
+
+
+def _is_busy(client: Client) -> bool:
+    return any(task.is_running for task in client.tasks()) or any(transfer.file_xfer is not None for transfer in client.transfers())

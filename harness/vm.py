@@ -26,7 +26,7 @@ import paramiko
 from docker.models.containers import Container
 from pexpect import socket_pexpect
 
-from harness import engine, ssh
+from harness import containers, engine, ssh
 from harness.errors import HarnessError
 from harness.waiting import Deadline, wait_until
 
@@ -209,10 +209,9 @@ class VirtualBox:
     def __repr__(self) -> str:
         return f"<VirtualBox of {self.container.name}>"
 
-    def _exec(self, words: Sequence[str]) -> tuple[int, bytes]:
+    def _exec(self, words: Sequence[str]) -> containers.Executed:
         with engine.guard(f"running {words[0]} in {self.container.name}"):
-            code, output = self.container.exec_run(list(words))
-        return int(code or 0), output if isinstance(output, bytes) else b""
+            return containers.execute(self.container, words)
 
     def manage(self, *arguments: str) -> str:
         """What a VBoxManage call printed. Raises `VBoxManageFailed`."""

@@ -19,19 +19,21 @@ HTTP: Mapping[str, Callable[[random.Random], Any]] = {
     "status": lambda dice: dice.choice([500, 502, 503]),
     "reset": lambda _dice: True,
     "lose_reply": lambda _dice: True,
-    "cut": lambda dice: dice.randrange(0, 2000),
+    "cut": lambda dice: dice.randrange(0, 200),
     "wrong_length": lambda dice: dice.choice([-1, 1, 500]),
     "replace": lambda dice: dice.choice(["", "<html>It works!</html>", "\x7f" * 50]),
     "rate": lambda dice: dice.randrange(2000, 50_000),
     "delay": lambda dice: f"{dice.choice([0.1, 0.5, 1.5])}s",
 }
-#: an altered input file or application ends its task for good: only what is asked for again may be replaced
-ONLY_SCHEDULER = ("replace",)
+#: An altered input ends its task, and each next try on the same host with it (see docs/known-bugs.md): only what is asked for again
+#: may be replaced. A length that is wrong by one cuts a small file.
+ONLY_FOR: Mapping[str, tuple[str, ...]] = {"replace": ("scheduler",), "wrong_length": ("scheduler", "upload")}
+ENDPOINTS = ("scheduler", "upload", "download")
 
 
 def _http(dice: random.Random) -> dict[str, Any]:
-    endpoint = dice.choice(["scheduler", "upload", "download"])
-    action = dice.choice([name for name in HTTP if endpoint == "scheduler" or name not in ONLY_SCHEDULER])
+    endpoint = dice.choice(ENDPOINTS)
+    action = dice.choice([name for name in HTTP if endpoint in ONLY_FOR.get(name, ENDPOINTS)])
     fault = {"http": endpoint, action: HTTP[action](dice)}
     return {**fault, "times": dice.randrange(1, 5)} if dice.random() < 0.5 else fault
 
@@ -49,7 +51,7 @@ KINDS: tuple[tuple[int, Callable[[random.Random], dict[str, Any]]], ...] = (
 def _job(dice: random.Random, number: int) -> dict[str, Any]:
     limits = {"max_error_results": 10, "max_success_results": 10, "max_total_results": 20, "delay_bound": "7d"}
     if dice.random() < 0.5:
-        return {"name": f"job{number}", "app": "uppercase", "input": dice.choice("abcdefgh") * dice.randrange(1, 3000), **limits}
+        return {"name": f"job{number}", "app": "uppercase", "input": dice.choice("abcdefgh") * dice.randrange(1, 300), **limits}
     return {"name": f"job{number}", "app": "sleeper", "command_line": f"{dice.randrange(5, 60)} 5", **limits}
 
 
@@ -72,14 +74,10 @@ def schedule(seed: int) -> dict[str, Any]:
         faults.append({**fault, "at": f"{start}s", "for": f"{lasts}s"})
     calm = {"event": "fault.healed", "count": len(faults)}
     steps: list[dict[str, Any]] = [{"on": calm, "within": "120s", "wait": "1s"}]
-    hours_of_calm = [2, 5, 7]  # the longest backoffs are six hours
-    if any(fault.get("seconds", 0) >= DAY for fault in faults):
-        # a client whose clock is set back by a day may start nothing until it is again what it was (see docs/known-bugs.md, 566)
-        hours_of_calm.append(12)
-    for hours in hours_of_calm:
-        steps += [{"skip": f"{hours}h"}, {"wait": "40s"}]
-        steps += [{verb: host} for verb in ("retry_transfers", "update") for host in HOSTS]
-        steps.append({"wait": "60s"})
+    steps += [{verb: host} for verb in ("retry_transfers", "update") for host in HOSTS]
+    # a client whose clock is set back by a day may start nothing until it is again what it was (see docs/known-bugs.md, 566)
+    steps += [{"skip": "1d"}] if any(fault.get("seconds", 0) >= DAY for fault in faults) else []
+    steps += [{"fast_forward": job["name"], "reaches": "assimilated", "within": "60s"} for job in jobs]
     return {
         "scenario": f"chaos {seed}",
         "about": "Random faults for some minutes; when they are over, every job is done and nothing counts twice.",
@@ -87,7 +85,7 @@ def schedule(seed: int) -> dict[str, Any]:
         "jobs": jobs,
         "faults": faults,
         "steps": steps,
-        "expect": [{"job": job["name"], "reaches": "assimilated", "within": "120s"} for job in jobs],
+        "expect": [{"job": job["name"], "reaches": "assimilated", "within": "5s"} for job in jobs],
     }
 
 

@@ -22,7 +22,10 @@ class ProcessFaults:
     add: Callable[..., Fault]
 
     def kill(self, target: Client | ServerHandle, how: signal.Signals = signal.SIGKILL) -> Fault:
-        """End a client (with its tasks) or the server: SIGKILL as a power cut would, SIGTERM in good order. Healed: started again."""
+        """End a client (with its tasks) or the server: SIGKILL as a power cut would, SIGTERM in good order. Healed: started again.
+
+        In good order a client is ended by GUI RPC, for what its handler of SIGTERM may do (see `Client.stop`).
+        """
         name = target.name if isinstance(target, Client) else "server"
         if how is signal.SIGTERM:
             target.stop()

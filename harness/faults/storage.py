@@ -27,7 +27,7 @@ class StorageFaults:
     def fill_disk(self, client: Client, *, leave_kb: int = 0) -> Fault:
         """Fill the disk that a host's data directory is on, but for `leave_kb`.
 
-        The client needs a disk of its own: `stack.client(disk_mb=64)`. One that cannot even write its state file ends a minute later.
+        The client needs a disk of its own: `stack.client(disk_mb=64)`. One that cannot even write its state file ends.
         """
         if not client.disk_mb:
             raise UsageError(
@@ -40,8 +40,10 @@ class StorageFaults:
         client.exec(["sh", "-c", f"cat /dev/zero > {filler}; truncate -s -{int(leave_kb)}K {filler}"], check=False)
 
         def heal() -> None:
-            if client.is_running:  # else its disk went with it
-                client.exec(["rm", "-f", filler])
+            if client.is_running:
+                client.container.reload()
+                if client.container.status == "running":  # else its disk went with it, as it does if the client has ended by itself
+                    client.exec(["rm", "-f", filler])
 
         return self.add("disk full", client.name, heal, leave_kb=leave_kb)
 

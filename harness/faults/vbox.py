@@ -169,9 +169,9 @@ class VBoxFaults:
         content = "".join(rule.line() + "\n" for rule in self.rules).encode()
         containers.write_file(self.container, FAULTS_FILE + ".new", content, owner=USER_ID)
         with engine.guard(f"writing the faults of {self.container.name}"):
-            code, output = self.container.exec_run(["mv", "-f", FAULTS_FILE + ".new", FAULTS_FILE])
-        if code:
-            raise HarnessError("the faults file cannot be written", thing=f"{FAULTS_FILE} of {self.container.name}", details=str(output))
+            done = containers.execute(self.container, ["mv", "-f", FAULTS_FILE + ".new", FAULTS_FILE])
+        if done.exit_code:
+            raise HarnessError("the faults file cannot be written", thing=f"{FAULTS_FILE} of {self.container.name}", details=done.text)
 
     def add(self, rule: Rule) -> None:
         """Put one more rule in force."""
@@ -186,11 +186,10 @@ class VBoxFaults:
         marks = f"{FAULTS_FILE}.{rule.id}."
         script = f'n=1; while [ -e "{marks}$n" ]; do cat "{marks}$n"; echo; n=$((n + 1)); done'
         with engine.guard(f"reading the faults of {self.container.name}"):
-            code, output = self.container.exec_run(["sh", "-c", script])
-        text = output.decode("utf-8", "replace") if isinstance(output, bytes) else ""
-        if code:
-            raise HarnessError("the marks of a fault cannot be read", thing=f"{rule.id} in {self.container.name}", details=text)
-        return text.splitlines()
+            done = containers.execute(self.container, ["sh", "-c", script])
+        if done.exit_code:
+            raise HarnessError("the marks of a fault cannot be read", thing=f"{rule.id} in {self.container.name}", details=done.text)
+        return done.text.splitlines()
 
 
 _files: dict[str, VBoxFaults] = {}
@@ -232,9 +231,9 @@ def vbox_missing(stack: Stack, client: Client) -> Fault:
 
     def mode(bits: str) -> None:
         with engine.guard(f"changing VBoxManage of {client.name}"):
-            code, output = client.container.exec_run(["chmod", bits, PROGRAM], user="root")
-        if code:
-            raise HarnessError("VBoxManage's mode cannot be changed", thing=f"{PROGRAM} of {client.name}", details=str(output))
+            done = containers.execute(client.container, ["chmod", bits, PROGRAM], user="root")
+        if done.exit_code:
+            raise HarnessError("VBoxManage's mode cannot be changed", thing=f"{PROGRAM} of {client.name}", details=done.text)
 
     mode("a-x")
     return stack.faults.add("VBoxManage missing", client.name, lambda: mode("a+x"))

@@ -150,14 +150,21 @@ _TASK_ENDS: Final = {"FILES_UPLOADED": 4, "ABORTED": 4, "UPLOAD_FAILED": 4}
 
 
 class TaskStates(Invariant):
-    """A task on a client never goes back to an earlier state, unless the client lost its memory or was given the task anew."""
+    """A task on a client never goes back to an earlier state, unless the client lost its memory or was given the task anew.
+
+    One that was aborted is ready to be reported before its application has ended. A client that reports it as early as that finds a task
+    that still runs where none should be, and aborts it once more with another exit code (client_state.cpp: garbage_collect).
+    """
 
     name = "task_states"
 
     def violations(self, world: World) -> Iterable[Violation]:
         order = {**_TASK_ORDER, **_TASK_ENDS}
         last: dict[Key, str] = {}
+        reported = set()
         for event in world.events:
+            if event.kind == "result.reported":
+                reported.add(event.get("name"))
             if event.kind in ("client.stopped", "client.started", "fault.injected"):
                 # A killed client reads its state file, which may be older; a fault may have touched that file.
                 last.clear()
@@ -167,7 +174,8 @@ class TaskStates(Invariant):
             elif event.kind == "task.state":
                 key, state = (event.get("client"), event.get("result")), str(event.get("state"))
                 before = last.get(key)
-                if before is not None and state in order and order[state] < order.get(before, 0):
+                aborted_again = (before, state) == ("ABORTED", "COMPUTE_ERROR") and key[1] in reported
+                if before is not None and state in order and order[state] < order.get(before, 0) and not aborted_again:
                     yield self.violation(f"{event.get('result')} on {event.get('client')}: {state} after {before}", event)
                 last[key] = state
 

@@ -10,6 +10,7 @@ from harness.client import Client
 from harness.faults import Fault, vbox
 from harness.faults.vbox import VBoxError
 from harness.guirpc import RunMode
+from harness.jobs import JobState
 from harness.scenario import faults, steps
 from harness.scenario.values import read_content
 from harness.scenario.world import ScenarioWorld
@@ -85,6 +86,11 @@ def _skip_to_next(world: ScenarioWorld, step: steps.SkipToNextStep) -> None:
     world.stack.clock.skip_to_next(step.skip_to_next)
 
 
+def _fast_forward(world: ScenarioWorld, step: steps.FastForwardStep) -> None:
+    world.needs_virtual_time("fast_forward")
+    world.stack.fast_forward(world.job(step.fast_forward), JobState(step.reaches), within=step.within)
+
+
 _STEPS: Final[dict[type[steps.Step], Callable[[ScenarioWorld, Any], Any]]] = {
     steps.SubmitStep: _submit,
     steps.CancelStep: lambda world, step: world.job(step.cancel).cancel(),
@@ -109,6 +115,7 @@ _STEPS: Final[dict[type[steps.Step], Callable[[ScenarioWorld, Any], Any]]] = {
     steps.HealStep: _heal,
     steps.SkipStep: _skip,
     steps.SkipToNextStep: _skip_to_next,
+    steps.FastForwardStep: _fast_forward,
 }
 
 

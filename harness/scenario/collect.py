@@ -79,7 +79,7 @@ class ScenarioItem(pytest.Function):
             item.add_marker(pytest.mark.real_time("the scenario file says so"))
         for name, reason in scenario.invariants_off.items():
             item.add_marker(pytest.mark.invariant_off(name, reason))
-        if any(step.verb.startswith("skip") for step in scenario.steps):
+        if any(step.steers for step in scenario.steps):
             item.add_marker(pytest.mark.virtual_time("the scenario file steers its clock"))
         if scenario.rate is not None:
             item.add_marker(pytest.mark.time_rate(scenario.rate))

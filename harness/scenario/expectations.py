@@ -7,12 +7,24 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Discriminator, Field, model_validator
 
 from harness.scenario.steps import EventPattern
-from harness.scenario.values import Content, Duration, EventKind, HostName, LocalPart, Model, Name, OptionName, Scalar, choose, tagged
+from harness.scenario.values import (
+    Content,
+    Duration,
+    EventKind,
+    HostName,
+    LocalPart,
+    Model,
+    Name,
+    OptionName,
+    Scalar,
+    State,
+    choose,
+    tagged,
+)
 
 #: real seconds that an expectation waits, unless it says otherwise
 EXPECT_DEADLINE = 20.0
 JOB_DEADLINE = 60.0
-State = Literal["unsent", "sent", "reported", "validated", "assimilated", "error", "cancelled"]
 OutcomeName = Literal["success", "couldnt_send", "client_error", "no_reply", "didnt_need", "validate_error", "client_detached"]
 ErrorName = Literal["couldnt_send", "too_many_errors", "too_many_successes", "too_many_total", "cancelled", "no_canonical_result"]
 

@@ -18,6 +18,7 @@ SERVER_KINDS: Final = (
     "download.failed",
     "generator.failed",
     "host.created",
+    "host.merged",
     "http.error",
     "job.assimilated",
     "job.cancelled",

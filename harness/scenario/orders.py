@@ -18,7 +18,7 @@ from harness.history import Event
 #: lane -> what happened there, in order
 Orders = Mapping[str, tuple[str, ...]]
 _OF_JOBS = ("job.", "result.", "upload.", "credit.")
-_OF_SCENARIO = ("step.done", "fault.injected", "fault.healed", "clock.skipped", "expect.")
+_OF_SCENARIO = ("step.done", "fault.injected", "fault.healed", "expect.")
 _VARIES = re.compile(r"_r\d+_|\d\d:\d\d:\d\d|\d+(\.\d+)? (sec|bytes)|\d+ completed tasks")
 
 

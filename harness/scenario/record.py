@@ -125,7 +125,7 @@ class _Recorder:
             self._step(start=name)
 
     def _client_stopped(self, index: int, event: Record) -> None:
-        verb = {"SIGTERM": "stop", "SIGKILL": "kill"}.get(str(event.get("how")))
+        verb = {"quit": "stop", "SIGKILL": "kill"}.get(str(event.get("how")))
         name = str(event.get("client"))
         if verb is not None and not self._belongs_to_fault(index, name, "fault.injected"):
             self._step(**{verb: name})

@@ -20,7 +20,7 @@ _CLIENT_FIELDS = (
     *("vbox", "vbox_hangs", "vbox_slow", "vbox_version"),
 )
 _PART_FIELDS = ("start", "stop", "kill", "restart", "freeze")
-_JOB_FIELDS = ("job", "submit", "cancel", "suspend", "resume", "abort", "signal_task")
+_JOB_FIELDS = ("job", "submit", "cancel", "suspend", "resume", "abort", "fast_forward", "signal_task")
 _FAULT_FIELDS = ("inject", "heal")
 SERVER = "server"
 #: what `races` calls the scenario's own steps and expectations
@@ -99,7 +99,7 @@ def _steps(scenario: Scenario) -> Iterator[Wrong]:
             if step.name in earlier:
                 yield (*path, "name"), f"two steps named {step.name!r}"
             earlier.append(step.name)
-        if scenario.real_time and step.verb.startswith("skip"):
+        if scenario.real_time and step.steers:
             yield (*path, step.verb), "time that passes at once needs a virtual clock; leave `time: real` out"
         if step.verb == "submit":
             submitted[getattr(step, "submit")] += 1  # noqa: B009 - of the kind of step that has it

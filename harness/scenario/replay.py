@@ -12,7 +12,7 @@ from typing import Any
 from harness import invariants
 from harness.clock import Clock
 from harness.errors import EngineUnavailable, HarnessError, UsageError
-from harness.history import History
+from harness.history import History, WaitFailed
 from harness.invariants import InvariantViolated
 from harness.invariants.plugin import world_of
 from harness.rig import Rig
@@ -22,9 +22,10 @@ from harness.scenario.orders import Difference, Orders, differences, orders
 from harness.scenario.problems import ScenarioFileError
 from harness.scenario.reduce import Reducer
 from harness.scenario.runner import ScenarioFailed
+from harness.scenario.timeline import StepFailed
 from harness.stack import Stack
 from harness.versions import NEWEST, ClientVersion
-from harness.waiting import Deadline
+from harness.waiting import Deadline, WaitTimeout
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +43,22 @@ class Failure:
             return cls("expectation", {finding.text: finding.progress for finding in error.findings}, str(error))
         if isinstance(error, InvariantViolated):
             return cls("invariant", {violation.invariant: frozenset() for violation in error.violations}, str(error))
-        return cls(type(error).__name__, {error.what: frozenset()}, str(error))
+        if isinstance(error, StepFailed):
+            return cls("step", {f"{error.step}: {_sort_of(error.why)}": frozenset()}, str(error))
+        return cls(type(error).__name__, {_sort_of(error): frozenset()}, str(error))
 
     def is_like(self, other: Failure | None) -> bool:
         """Is this the same trouble? One of the wrong things in common is enough: a smaller scenario may have fewer."""
         if other is None or self.kind != other.kind:
             return False
         return any(self.wrong[what] <= other.wrong[what] for what in self.wrong.keys() & other.wrong.keys())
+
+
+def _sort_of(error: HarnessError) -> str:
+    """What an error is about, without the names, numbers and lines that differ from run to run."""
+    if isinstance(error, WaitFailed):
+        return f"{type(error).__name__} {error.event.kind}"
+    return type(error).__name__ if isinstance(error, WaitTimeout) else error.what
 
 
 def replay(

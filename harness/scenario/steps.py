@@ -10,7 +10,20 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Discriminator, Field, model_validator
 
-from harness.scenario.values import Content, Duration, EventKind, HostName, LocalPart, Model, Name, OptionName, Scalar, choose, tagged
+from harness.scenario.values import (
+    Content,
+    Duration,
+    EventKind,
+    HostName,
+    LocalPart,
+    Model,
+    Name,
+    OptionName,
+    Scalar,
+    State,
+    choose,
+    tagged,
+)
 
 #: real seconds that a step waits for its event, unless it says otherwise
 STEP_DEADLINE = 60.0
@@ -70,6 +83,8 @@ class Step(Trigger):
     """What all steps have in common."""
 
     verb: ClassVar[str]
+    #: does it steer the stack's clock?
+    steers: ClassVar[bool] = False
     name: Name | None = None
     """A name for other steps to follow (`after`)."""
 
@@ -250,6 +265,7 @@ class SkipStep(Step):
     """Set the stack's clock forward."""
 
     verb = "skip"
+    steers = True
     skip: Duration
 
 
@@ -257,8 +273,19 @@ class SkipToNextStep(Step):
     """Set the stack's clock forward to the next thing that would happen by itself."""
 
     verb = "skip_to_next"
+    steers = True
     skip_to_next: Literal["", "deadline", "scheduler rpc", "work fetch", "upload retry", "download retry"]
     """Of this kind only; "": whatever it is."""
+
+
+class FastForwardStep(Step):
+    """Set the stack's clock forward to whatever clients have put off, again and again, until a job has come to a state."""
+
+    verb = "fast_forward"
+    steers = True
+    fast_forward: Name
+    """The job. Other steps and faults wait until it is there, `within` real seconds."""
+    reaches: State = "validated"
 
 
 STEPS: tuple[type[Step], ...] = (
@@ -287,6 +314,7 @@ STEPS: tuple[type[Step], ...] = (
     WaitForStep,
     SkipStep,
     SkipToNextStep,
+    FastForwardStep,
 )
 VERBS = tuple(step.verb for step in STEPS)
 

@@ -97,7 +97,7 @@ class Timeline:
 
     def _check_pause(self, item: Item) -> None:
         steps = self._world.scenario.steps
-        if any(step.verb == "skip_to_next" for step in steps):
+        if any(step.verb in ("skip_to_next", "fast_forward") for step in steps):
             return
         skipped = sum(getattr(step, "skip", 0.0) for step in steps) if item.trigger.at is not None else 0.0
         waits = item.trigger.at if item.trigger.at is not None else getattr(item.trigger, "wait", 0.0)

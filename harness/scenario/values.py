@@ -22,6 +22,7 @@ from pydantic import (
 )
 from typing_extensions import TypeAliasType
 
+from harness.labels import HOST_NAME
 from harness.scenario.kinds import KINDS
 from harness.scenario.problems import nearest
 
@@ -32,6 +33,8 @@ TAG = "kind:"
 #: files beside a scenario that are larger than this are refused
 MAX_FILE = 64 * 1024 * 1024
 MAX_SECONDS = 3650 * 86400.0
+#: how far a job has come (`harness.jobs.JobState`)
+State = Literal["unsent", "sent", "reported", "validated", "assimilated", "error", "cancelled"]
 _UNITS = {"ms": 0.001, "s": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _SIZES = {"": 1, "B": 1, "kB": 1000, "KB": 1000, "MB": 1000**2, "GB": 1000**3, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
 
@@ -84,8 +87,7 @@ Size = Annotated[
 ]
 #: a name that a scenario gives to a thing of its own
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
-#: what becomes a host name of a container
-HostName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,30}$")]
+HostName = Annotated[str, Field(pattern=f"^{HOST_NAME}$")]
 #: the name of an option, preference or column, as BOINC writes it
 OptionName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
 #: the part of an e-mail address before the @

@@ -15,6 +15,7 @@ import socket
 import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
 from pathlib import Path
@@ -59,10 +60,9 @@ class Site:
         self._recording = threading.Lock()
         self._records: list[Mapping[str, Any]] = []
         try:
-            self._server = ThreadingHTTPServer(("127.0.0.1", port), _handler(self))
+            self._server = _Server(("127.0.0.1", port), _handler(self))
         except OSError as error:
             raise _taken(port, error) from error
-        self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), name="start page", daemon=True)
 
     @property
@@ -76,6 +76,7 @@ class Site:
         self._server.shutdown()
         self._thread.join(timeout=5.0)
         self._server.server_close()
+        self._server.hang_up()
 
     # --- what it answers
 
@@ -177,6 +178,30 @@ class Site:
                 self.said = self.actions.do(form.get("action", [""])[0], form.get("client", [""])[0])
             except HarnessError as error:
                 self.said = str(error)
+
+
+class _Server(ThreadingHTTPServer):
+    """Knows the connections that browsers keep open: each has a thread that would go on answering after the server is closed."""
+
+    daemon_threads = True
+
+    def __init__(self, address: tuple[str, int], handler: Callable[..., BaseHTTPRequestHandler]) -> None:
+        self._open: set[socket.socket] = set()
+        super().__init__(address, handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self._open.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        self._open.discard(request)
+        super().shutdown_request(request)
+
+    def hang_up(self) -> None:
+        """End all of them."""
+        for connection in list(self._open):
+            with suppress(OSError):  # it has just ended by itself
+                connection.shutdown(socket.SHUT_RDWR)
 
 
 def check_port(port: int) -> None:

@@ -48,9 +48,9 @@ def test_a_late_result_still_counts_while_nobody_else_has_one(stack: Stack, clie
     assert late.validate_state is ValidateState.VALID
 
 
-@pytest.mark.xfail(
+@pytest.mark.known_failure(
+    sometimes=True,  # it depends on what the client does at that moment
     raises=WaitTimeout,
-    strict=False,  # it depends on what the client does at that moment
     reason="CLIENT_STATE::set_now() notices that time went back for one call only, so most pollers wait until it is again what it was",
 )
 def test_time_that_goes_back_stops_nothing(stack: Stack, client_version: ClientVersion) -> None:
@@ -60,7 +60,7 @@ def test_time_that_goes_back_stops_nothing(stack: Stack, client_version: ClientV
 
     stack.clock.skip(-2 * 3600)
 
-    client.wait_message("clearing timeouts")
+    client.wait_message("clearing timeouts", within=8)
     job.wait_for(JobState.VALIDATED, within=8)
 
 

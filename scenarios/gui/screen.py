@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness import containers
 from harness.client import Client
 from harness.manager import ManagerPage
 from harness.waiting import Deadline, wait_until
@@ -103,9 +104,8 @@ class Screen:
 
     def windows(self) -> list[Box]:
         """The Manager's windows and dialogs, without their frames; the main window is the largest and comes first."""
-        done = self._page.container.exec_run(["xwininfo", "-display", ":0", "-root", "-tree"])
-        assert isinstance(done.output, bytes)
-        found = [Box(*(int(match[group]) for group in (3, 4, 1, 2))) for match in _WINDOW.finditer(done.output.decode())]
+        done = containers.execute(self._page.container, ["xwininfo", "-display", ":0", "-root", "-tree"])
+        found = [Box(*(int(match[group]) for group in (3, 4, 1, 2))) for match in _WINDOW.finditer(done.text)]
         return sorted(found, key=lambda box: -box.width * box.height)
 
     def wait_windows(self, count: int) -> list[Box]:

@@ -10,6 +10,9 @@ def test_a_crash_is_tried_again_until_there_were_too_many(stack: Stack, client_v
     client = stack.client(attach=True)
     job = stack.project.submit("crash", command_line="exit 3", max_error_results=2, max_total_results=5)
 
+    for number in range(3):
+        client.wait_task(result=f"{job.name}_{number}", state="COMPUTE_ERROR")
+        client.update(stack.project)  # by itself it stays away for a minute or two after an error
     job.wait_for(JobState.ERROR)
 
     results = [result for result in job.results() if result.outcome is Outcome.CLIENT_ERROR]
@@ -22,10 +25,14 @@ def test_a_crash_is_tried_again_until_there_were_too_many(stack: Stack, client_v
 
 def test_a_failed_task_is_retried_on_another_host(stack: Stack, client_version: ClientVersion) -> None:
     stack.project.configure(one_result_per_user_per_wu=0, one_result_per_host_per_wu=1)
-    stack.start_clients(2, attach=True)
+    clients = stack.start_clients(2, attach=True)
     job = stack.project.submit("crash", command_line="exit 7", max_error_results=2, max_total_results=5)
 
-    job.wait_for(JobState.REPORTED, count=2)
+    for number in range(2):
+        stack.history.wait("task.state", result=f"{job.name}_{number}", state="COMPUTE_ERROR", within=30)
+        for client in clients:  # the one that failed to report it, the other one to ask for work
+            client.update(stack.project)
+        job.wait_for(JobState.REPORTED, count=number + 1)
 
     failed = [result for result in job.results() if result.outcome is Outcome.CLIENT_ERROR]
     assert len({result.host_id for result in failed}) == 2

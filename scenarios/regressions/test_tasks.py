@@ -8,7 +8,7 @@ from harness.guirpc import ResultState, RunMode
 from harness.jobs import Outcome, ValidateState
 from harness.stack import Stack
 from harness.versions import ClientVersion
-from harness.waiting import wait_until
+from harness.waiting import WaitTimeout, wait_until
 
 pytestmark = pytest.mark.virtual_time(reason="it skips backoffs")
 
@@ -65,7 +65,7 @@ def test_a_failed_task_is_still_a_failed_one_after_a_restart(stack: Stack, clien
 def test_a_flag_that_vt_x_is_off_does_not_survive_a_restart(stack: Stack, client_version: ClientVersion) -> None:
     client = stack.client()
     with stack.faults.kill(client):
-        state = containers.read_file(client.container, client.STATE_FILE)
+        state = client.saved_state()
         flag = b"<p_vm_extensions_disabled>%d</p_vm_extensions_disabled>"
         assert flag % 0 in state
         containers.write_file(client.container, client.STATE_FILE, state.replace(flag % 0, flag % 1), owner=client.USER_ID)
@@ -136,7 +136,7 @@ def test_a_client_with_many_unreported_tasks_survives_a_restart(stack: Stack, cl
 def all_uploads_are_saved(client: Client) -> bool:
     """Whether no upload is under way and the state file knows of all that ended."""
     uploaded = sum(task.state is ResultState.FILES_UPLOADED for task in client.tasks())
-    state = containers.read_file(client.container, client.STATE_FILE)
+    state = client.saved_state()
     return not any(transfer.is_active for transfer in client.transfers()) and state.count(b"<state>5</state>") == uploaded
 
 
@@ -157,6 +157,11 @@ def test_a_host_that_fails_everything_gets_little(stack: Stack) -> None:
 
 
 @pytest.mark.issue(566)
+@pytest.mark.known_failure(
+    sometimes=True,  # 2 of 5 tries, then 1 of 8
+    raises=WaitTimeout,
+    reason="the client notices that time went back, but what polls its tasks may not, and waits until the month is over",
+)
 def test_a_clock_that_was_a_month_ahead_for_a_while(stack: Stack) -> None:
     client = stack.client(attach=True)
     job = stack.project.submit("sleeper", command_line="30", delay_bound=90 * 86400)

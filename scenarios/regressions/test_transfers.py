@@ -54,7 +54,7 @@ def test_a_dead_upload_server_does_not_block_another(stack: Stack, client_versio
     stack.history.wait_for(lambda event: event.kind == "http.fault" and "alive" in str(event.get("path")), "its only failure", within=30)
     stack.clock.skip(900)
 
-    job.wait_for(JobState.VALIDATED, within=10)
+    job.wait_for(JobState.VALIDATED, within=5)
 
 
 @pytest.mark.issue(3287)
@@ -97,7 +97,7 @@ def test_a_power_cut_right_after_an_upload_loses_no_task(stack: Stack, client_ve
 
 def state_with_a_backoff(client: Client) -> bytes | None:
     """The client's state file, once an upload that failed is in it."""
-    state = containers.read_file(client.container, client.STATE_FILE)
+    state = client.saved_state()
     return state if b"<num_retries>1</num_retries>" in state else None
 
 
@@ -120,7 +120,7 @@ def test_the_network_is_used_in_the_allowed_hours_only(stack: Stack, client_vers
     assert client.status().network_suspend_reason
     assert not job.history.find("result.sent")
     stack.clock.skip(6000)
-    job.wait_for(JobState.VALIDATED)
+    stack.fast_forward(job)
 
 
 @pytest.mark.issue(5592)

@@ -7,6 +7,7 @@ import pytest
 from harness import JobState
 from harness.client import Client
 from harness.faults import Fault
+from harness.guirpc import RunMode
 from harness.jobs import Job
 from harness.stack import Stack
 
@@ -21,7 +22,6 @@ FULL = "This computer's disk is full: the virtual machine could not write to its
 
 pytestmark = [
     pytest.mark.timeout(400),
-    # a client that cannot write its state file for a minute ends: a second, at the usual rate
     pytest.mark.time_rate(10),
     pytest.mark.virtual_time(reason="it skips the ten minutes after which a task that found the disk full is tried again"),
     # else a project keeps away from a host with less than 1 GB free, whatever the volunteer's preferences are
@@ -35,10 +35,13 @@ def fill(stack: Stack, vm_app: InstallVmApp) -> tuple[Client, Job, Fault]:
     client = stack.client(vbox=True, disk_mb=400, preferences={"disk_min_free_gb": 0}, attach=True)
     job = vm_app(persistent_disk={"name": "cache", "size_mb": 64}).submit(WRITES, input=b"room at last\n", disk_bound=1.5e8)
     client.vm(job, within=VM_DEADLINE).wait_guest_log("^up$", within=VM_DEADLINE)
+    # a client that cannot write its state file ends, and each contact with the scheduler makes it write that
+    client.set_network_mode(RunMode.NEVER)
     fault = stack.faults.fill_disk(client, leave_kb=3000)
     let_go(client)
     client.wait_message(FULL, within=VM_DEADLINE)
     client.virtualbox.wait_clean()
+    client.set_network_mode(RunMode.AUTO)
     return client, job, fault
 
 

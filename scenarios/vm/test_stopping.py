@@ -50,6 +50,18 @@ def test_a_restarted_client_goes_on_from_the_saved_state(volunteer: Client, vm_a
     assert int(job.output("shared/out")) >= 3, "and did not begin at all when it was told to go on"
 
 
+def test_a_client_that_quits_waits_until_its_vm_is_saved(stack: Stack, volunteer: Client, vm_app: InstallVmApp) -> None:
+    job = vm_app().submit(COUNT)
+    volunteer.vm(job, within=VM_DEADLINE).wait_guest_log("step 3", within=VM_DEADLINE)
+    stack.faults.vbox_slow(volunteer, "controlvm * savestate", 5.0)  # as on a busy machine: longer than a minute of the stack's time
+
+    volunteer.restart()
+
+    let_go(volunteer)
+    job.wait_for(JobState.VALIDATED, within=VM_DEADLINE)
+    assert int(job.output("shared/out")) >= 3, "the guest went on with what it had in its memory"
+
+
 def test_a_killed_client_goes_on_from_the_checkpoint(volunteer: Client, vm_app: InstallVmApp) -> None:
     job = vm_app(minimum_checkpoint_interval=2).submit(COUNT)
     vm = volunteer.vm(job, within=VM_DEADLINE)

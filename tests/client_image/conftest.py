@@ -58,7 +58,6 @@ def suite(request: pytest.FixtureRequest) -> str:
 
 
 def run(container: Container, *words: str) -> str:
-    code, output = container.exec_run(list(words))
-    text = output.decode("utf-8", "replace") if isinstance(output, bytes) else ""
-    assert code == 0, text
-    return text
+    done = containers.execute(container, words)
+    assert done.exit_code == 0, done.text
+    return done.text

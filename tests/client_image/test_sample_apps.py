@@ -59,12 +59,12 @@ def slot(hosts: Hosts, suite: str, tree: dict[str, bytes]) -> Run:
     def run(app: str, *arguments: str, files: dict[str, bytes] | None = None, limit: float = 20) -> tuple[int, str, dict[str, bytes]]:
         place(container, {f"slot/{name}": content for name, content in (files or {}).items()} | {"slot/app": binary(tree, app)})
         command = f"cd /tmp/slot && exec timeout -s KILL {limit} ./app {' '.join(arguments)}"
-        code, _ = container.exec_run(["sh", "-c", command])
+        code, _ = containers.execute(container, ["sh", "-c", command])
         stream, _ = container.get_archive("/tmp/slot")
         with tarfile.open(fileobj=io.BytesIO(b"".join(stream))) as archive:
             found = {m.name.removeprefix("slot/"): archive.extractfile(m) for m in archive if m.isfile()}
             after = {name: file.read() for name, file in found.items() if file is not None}
-        container.exec_run(["rm", "-rf", "/tmp/slot"])
+        containers.execute(container, ["rm", "-rf", "/tmp/slot"])
         assert isinstance(code, int)
         return code, after.pop("stderr.txt", b"").decode(), after
 

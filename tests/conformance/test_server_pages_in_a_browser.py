@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,27 +12,9 @@ from .conftest import World
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 pytestmark = pytest.mark.browser
-CHROMIUM = (
-    os.environ.get("BOINC_HARNESS_CHROMIUM")
-    or shutil.which("chromium")
-    or shutil.which("chromium-browser")
-    or shutil.which("google-chrome")
-)
-QUIET = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
 WIDTHS = (1280, 480)
 EVIL = '<img src=x onerror=alert(1)> "quotes" & <b>bold</b>'
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    if CHROMIUM is None:
-        pytest.skip("no Chromium on this machine (Debian: apt install chromium; or name one in BOINC_HARNESS_CHROMIUM)")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -95,7 +74,10 @@ def test_what_a_volunteer_sees(busy: World, browser: Browser, tmp_path: Path) ->
     page.click("button")
     assert page.url == f"{base}home.php"
     assert busy.host.authenticator in page.inner_text("main")
-    names = ("", "server_status.php", "home.php", "hosts_user.php", "show_host_detail.php?hostid=1", "results.php", "result.php?resultid=1")
+    names = (
+        *("", "server_status.php", "home.php", "hosts_user.php", "show_host_detail.php?hostid=1", "host_edit_form.php?hostid=1"),
+        *("results.php", "result.php?resultid=1"),
+    )
     for number, name in enumerate(names):
         text = open_page(context, base + name, tmp_path, f"page-{number}")
         if name.startswith(("hosts", "show_host", "result.php")):

@@ -16,6 +16,9 @@ PLACES = {
     "state": ROOT / "images/server/tests/state",
     "conformance": ROOT / "tests/conformance",
     "fuzz": ROOT / "tests/fuzz",
+    "core": ROOT / "tests/core",
+    "setup": ROOT / "tests/setup",
+    "containers": ROOT / "scenarios/containers",
 }
 
 

@@ -177,6 +177,13 @@ def test_a_client_that_lost_its_memory_may_begin_again(kind: str) -> None:
     assert violations(TaskStates(), [task("FILES_UPLOADING"), between, task("NEW")]) == []
 
 
+def test_an_aborted_task_that_was_reported_while_it_ran_may_be_aborted_again() -> None:
+    reported = event("result.reported", result=1, name="r")
+    assert violations(TaskStates(), [task("ABORTED"), reported, task("COMPUTE_ERROR")]) == []
+    assert violations(TaskStates(), [task("ABORTED"), task("COMPUTE_ERROR")])
+    assert violations(TaskStates(), [reported, task("FILES_UPLOADED"), task("COMPUTE_ERROR")])
+
+
 def test_a_task_that_was_sent_again_may_begin_again() -> None:
     again = event("result.resent", result=1, name="r")
     assert violations(TaskStates(), [task("FILES_UPLOADING"), again, task("NEW")]) == []

@@ -1,8 +1,5 @@
 """The pages in a real Chromium: drawn, fast, usable by keyboard, wide and narrow, light and dark."""
 
-import os
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +11,8 @@ from harness.report.runs import Ran, write_run
 from tests.report.fabricated import evidence
 
 pytestmark = pytest.mark.browser
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 #: milliseconds until the page of the largest scenario is drawn
 OPENS_WITHIN = 1000
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    path = os.environ.get("BOINC_HARNESS_CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
-    if path is None:
-        pytest.skip("no Chromium on this machine (Debian: apt install chromium; or name one in BOINC_HARNESS_CHROMIUM)")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

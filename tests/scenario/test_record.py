@@ -96,7 +96,7 @@ kinds = st.sampled_from(
     [
         ("client.started", {"client": "host1", "version": "8.2.15"}),
         ("client.started", {"client": "host2", "version": "8.0.4"}),
-        ("client.stopped", {"client": "host1", "how": "SIGTERM"}),
+        ("client.stopped", {"client": "host1", "how": "quit"}),
         ("result.sent", about(1)),
         ("result.timed_out", about(2)),
         ("job.validated", about(1)),

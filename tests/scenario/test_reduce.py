@@ -82,6 +82,26 @@ def test_one_that_needs_everything_stays_as_it_is() -> None:
     assert Reducer(lambda _: False).reduce(document) == document
 
 
+@pytest.mark.parametrize(
+    ("faults", "trigger"), [(3, {"event": "fault.healed", "count": 3}), (1, {"event": "fault.healed", "count": 1}), (0, None)]
+)
+def test_a_step_after_the_storm_waits_for_the_faults_that_are_left(faults: int, trigger: dict[str, object] | None) -> None:
+    document: Document = {
+        "scenario": "a storm",
+        "clients": [{"name": "host1"}],
+        "jobs": [{"name": "job1", "app": "uppercase", "input": "x"}],
+        "faults": [{"http": "upload", "status": 503, "at": f"{number}s", "for": "1s"} for number in range(faults)],
+        "steps": [{"on": {"event": "fault.healed", "count": 3}, "wait": "1s"}],
+        "expect": [{"job": "job1", "reaches": "validated"}],
+    }
+
+    left = pruned(document)
+
+    assert left is not None
+    assert left["steps"][0].get("on") == trigger
+    assert document["steps"][0]["on"]["count"] == 3, "the one that was given stays as it is"
+
+
 def test_what_refers_to_something_gone_goes_with_it() -> None:
     document: Document = {
         "scenario": "dangling",

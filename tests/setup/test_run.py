@@ -6,13 +6,14 @@ import hashlib
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 #: the only real commands that `./run` may find
-TOOLS = ("bash", "cat", "sha256sum", "dirname", "readlink", "mkdir", "sleep", "tail", "rm", "sed", "setsid", "env", "sh", "grep")
+TOOLS = ("bash", "cat", "sha256sum", "dirname", "readlink", "mkdir", "sleep", "tail", "rm", "sed", "setsid", "env", "sh", "grep", "nproc")
 
 
 class Checkout:
@@ -45,6 +46,17 @@ class Checkout:
         for name in ("python", "harness"):
             self.command(name, does, self.folder / ".venv/bin")
 
+    def starter(self, does: str) -> None:
+        """What starts the engine here: dockerd, or systemd, which starts that."""
+        self.command("dockerd", does)
+        self.command("systemctl", does)
+
+    def outdated(self) -> None:
+        """The Python environment was not made from this lock file, and has no stamp that says from which."""
+        (self.folder / "requirements.lock").write_text("changed", encoding="utf-8")
+        (self.folder / ".venv/.stamp").unlink()
+        self.command("python3", "echo 3.11")
+
     def stamp(self) -> None:
         digest = hashlib.sha256(b"requirements.lockpyproject.toml").hexdigest()
         (self.folder / ".venv/.stamp").write_text(f"{digest}  -\n", encoding="utf-8")
@@ -73,7 +85,10 @@ def test_with_everything_there_it_only_looks_and_runs_the_scenarios(checkout: Ch
 
 def test_tests_are_one_pytest_invocation_with_a_report(checkout: Checkout) -> None:
     checkout.run("tests", "-x")
-    usual = "python -m pytest tests images/server/tests scenarios -n auto --maxprocesses 4 --dist loadfile --junit-xml=reports/junit.xml"
+    usual = (
+        f"python -m pytest tests images/server/tests scenarios -n {len(os.sched_getaffinity(0)) + 1} --maxprocesses 4 --dist loadfile"
+        " --no-loadscope-reorder --junit-xml=reports/junit.xml"
+    )
     assert checkout.calls()[-1] == f"{usual} -x", "what is asked for comes last, so that it wins"
     assert (checkout.folder / "reports").is_dir()
 
@@ -126,19 +141,19 @@ def test_where_no_engine_can_be_set_up_it_says_what_to_install(checkout: Checkou
 def test_an_engine_that_is_installed_is_started_and_waited_for(checkout: Checkout) -> None:
     up = checkout.folder / "up"
     checkout.python(f'case "$*" in *harness.engine*) [ -e {up} ] || exit 69;; esac')
-    checkout.command("dockerd", f"echo listening; : >{up}")
+    checkout.starter(f"echo listening; : >{up}")
     done = checkout.run("setup")
-    if Path("/run/systemd/system").is_dir():
-        pytest.skip("this machine runs systemd: the engine is started by it, and not by dockerd")
     assert done.returncode == 0, done.stderr
-    assert "dockerd " in checkout.calls()
-    assert "listening" in (checkout.folder / "dockerd.log").read_text(encoding="utf-8")
     assert "starting Docker's engine" in done.stderr
+    if Path("/run/systemd/system").is_dir():
+        assert "systemctl start docker" in checkout.calls()
+    else:
+        assert "dockerd " in checkout.calls()
+        assert "listening" in (checkout.folder / "dockerd.log").read_text(encoding="utf-8")
 
 
 def test_a_changed_lock_brings_the_python_environment_up_to_date(checkout: Checkout) -> None:
-    (checkout.folder / "requirements.lock").write_text("changed", encoding="utf-8")
-    checkout.command("python3", "echo 3.11")
+    checkout.outdated()
     done = checkout.run("setup")
     assert done.returncode == 0, done.stderr
     installs = [call for call in checkout.calls() if "pip install" in call]
@@ -151,8 +166,7 @@ def test_a_changed_lock_brings_the_python_environment_up_to_date(checkout: Check
 
 
 def test_a_failed_install_is_not_taken_for_a_finished_one(checkout: Checkout) -> None:
-    (checkout.folder / "requirements.lock").write_text("changed", encoding="utf-8")
-    checkout.command("python3", "echo 3.11")
+    checkout.outdated()
     checkout.python('case "$*" in *"pip install"*) echo "hashes do not match" >&2; exit 1;; esac')
     done = checkout.run("setup")
     assert done.returncode == 69
@@ -161,6 +175,52 @@ def test_a_failed_install_is_not_taken_for_a_finished_one(checkout: Checkout) ->
     checkout.said.unlink()
     assert checkout.run("setup").returncode != 0
     assert any("pip install" in call for call in checkout.calls())
+
+
+def test_packages_are_installed_beside_the_engine(checkout: Checkout) -> None:
+    """Each waits here for the other to have begun."""
+    up, begun = checkout.folder / "up", checkout.folder / "begun"
+    wait_for_dockerd = f"n=0; until [ -e {up} ] || [ $n = 100 ]; do sleep 0.1; n=$((n+1)); done; [ -e {up} ]"
+    checkout.python(
+        f'case "$*" in *harness.engine*) [ -e {up} ] || exit 69;; *require-hashes*) : >{begun}; {wait_for_dockerd};;'
+        f" *harness.images*) [ -e {checkout.folder}/.venv/.stamp ];; esac"
+    )
+    checkout.starter(f"until [ -e {begun} ]; do sleep 0.1; done; : >{up}")
+    checkout.outdated()
+    done = checkout.run("setup")
+    assert done.returncode == 0, done.stderr
+    assert checkout.calls()[-1] == "python -m harness.images"
+
+
+def test_packages_that_fail_beside_the_engine_end_it(checkout: Checkout) -> None:
+    up = checkout.folder / "up"
+    checkout.python(
+        f'case "$*" in *harness.engine*) [ -e {up} ] || exit 69;; *"pip install"*) echo "hashes do not match" >&2; exit 1;; esac'
+    )
+    checkout.starter(f": >{up}")
+    checkout.outdated()
+    done = checkout.run("setup")
+    assert done.returncode == 69
+    assert "hashes do not match" in done.stderr
+    assert not any("harness.images" in call for call in checkout.calls())
+
+
+def test_no_engine_is_told_when_the_packages_are_there(checkout: Checkout) -> None:
+    """What it says names `harness doctor`, which needs them."""
+    checkout.python('case "$*" in *harness.engine*) exit 69;; *require-hashes*) sleep 1;; esac')
+    checkout.outdated()
+    done = checkout.run("setup", FAKE_UID="1000")
+    assert done.returncode == 69
+    assert "harness doctor" in done.stderr
+    assert (checkout.folder / ".venv/.stamp").exists()
+
+
+@pytest.mark.parametrize("module", ["harness.engine", "harness.apt"])
+def test_what_sets_up_the_engine_needs_no_packages(module: str) -> None:
+    """They are being installed meanwhile."""
+    words = [sys.executable, "-S", "-c", f"import {module}"]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_no_suitable_python_is_named_with_what_to_install(checkout: Checkout) -> None:

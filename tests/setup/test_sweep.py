@@ -115,6 +115,9 @@ class FakeApi:
     def remove_volume(self, name: str, **_: bool) -> None:
         self._remove(name)
 
+    def remove_image(self, name: str) -> None:
+        self._remove(name)
+
 
 def test_containers_go_before_networks_and_volumes_and_refusals_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     api = FakeApi(
@@ -125,19 +128,30 @@ def test_containers_go_before_networks_and_volumes_and_refusals_are_told(monkeyp
         }
     )
     monkeypatch.setattr(engine, "connect", lambda: _Client(api))
-    things = [Thing("volume", "v1", "v1", {}, 0), Thing("network", "n1", "n1", {}, 0)]
+    things = [Thing("image", "i1", "i1", {}, 0), Thing("volume", "v1", "v1", {}, 0), Thing("network", "n1", "n1", {}, 0)]
     things += [Thing("container", name, name, {}, 0) for name in ("c1", "c2", "c3")]
     found = sweep.remove(things)
     assert sorted(api.calls[:3]) == ["c1", "c2", "c3"]
-    assert api.calls[3:] == ["n1", "v1"]
+    assert api.calls[3:] == ["n1", "v1", "i1"]
     assert found.containers == ["c1"]
     assert found.volumes == ["v1"]
     assert found.networks == []
     assert found.failed == {"network n1": "network n1 has active endpoints"}
     assert found.describe().splitlines() == [
-        "removed 1 container, 1 volume",
+        "removed 1 container, 1 volume, 1 image",
         "  could not remove network n1: network n1 has active endpoints",
     ]
+
+
+def test_images_of_jobs_go_when_nothing_else_of_their_run_stays() -> None:
+    def image(run: str) -> Thing:
+        return Thing("image", f"localhost/boinc-harness/{run}/c/k:t", "", {labels.RUN: run}, 0.0)
+
+    living = Thing("network", "n1", "n1", _labels(run="living"), NOW)
+    dead = Thing("container", "c1", "c1", _labels(run="dead", start="1"), NOW)
+    found = [living, dead, image("living"), image("dead"), image("long ago")]
+    assert sweep.images_without_run(found, [dead]) == [image("dead"), image("long ago")]
+    assert not any(sweep.is_left_over(one, Owner.UNKNOWN, kept=True, now=NOW) for one in found if one.kind == "image")
 
 
 class _Client:

@@ -29,12 +29,13 @@ def base() -> str:
 
 OWNER = """
 import sys, time
-from harness import engine, labels
+from harness import docker_host, engine, labels
 name = "bh-test-" + labels.run_id()
 network = engine.create_network(name)
 client = engine.connect()
 client.volumes.create(name, labels=labels.owner_labels())
 client.containers.run(sys.argv[1], ["sleep", "600"], detach=True, network=name, name=name, labels=labels.owner_labels())
+client.images.get(sys.argv[1]).tag(docker_host.image_folder(name) + "/0123456789abcdef", "job")
 print(labels.run_id(), flush=True)
 time.sleep(600)
 """
@@ -48,11 +49,13 @@ def test_what_a_killed_process_left_behind_is_swept_and_not_before(base: str, mo
             assert owner.stdout is not None
             assert owner.stdout.readline().strip() == run
             assert not sweep.sweep(run=run)
-            assert sorted(thing.kind for thing in sweep.left_by(run)) == ["container", "network", "volume"]
+            assert sorted(thing.kind for thing in sweep.left_by(run)) == ["container", "image", "network", "volume"]
         finally:
             owner.send_signal(signal.SIGKILL)
     found = sweep.sweep(run=run)
     assert (len(found.containers), len(found.networks), len(found.volumes), found.failed) == (1, 1, 1, {})
+    assert len(found.removed["image"]) == 1
+    assert base in images.present(), "only the job's own name of it is gone"
     assert sweep.left_by(run) == []
 
 

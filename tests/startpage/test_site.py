@@ -55,6 +55,18 @@ def raw(site: Site, request: bytes) -> bytes:
         return connection.recv(4096)
 
 
+def test_the_end_of_the_page_is_the_end_of_kept_connections(world: FakeStack) -> None:
+    site = site_of(world)
+    site.start()
+    parts = urlsplit(site.url)
+    with socket.create_connection((parts.hostname, parts.port), timeout=5) as kept:
+        kept.sendall(f"GET /events HTTP/1.1\r\nHost: {parts.netloc}\r\n\r\n".encode())
+        assert kept.recv(65536).startswith(b"HTTP/1.1 200 ")
+        site.stop()
+        while rest := kept.recv(65536):
+            assert not rest.startswith(b"HTTP/"), "one request, one answer"
+
+
 # --- buttons
 
 

@@ -1,7 +1,6 @@
 """The start page in a real Chromium: wide and narrow, light and dark, by keyboard alone, following along."""
 
 import os
-import shutil
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -14,24 +13,11 @@ from harness.waiting import wait_until
 from tests.startpage.fake import FakeStack, FakeVm, site_of
 
 pytestmark = pytest.mark.browser
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 #: seconds from an event to the screen, with as many events on the page as it keeps
 SHOWN_WITHIN = 0.5
 MOST_ON_PAGE = 10_000
 #: what Chromium says when other tests' containers come and go
 OTHERS = "ERR_NETWORK_CHANGED"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    path = os.environ.get("BOINC_HARNESS_CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
-    if path is None:
-        pytest.skip("no Chromium on this machine (Debian: apt install chromium; or name one in BOINC_HARNESS_CHROMIUM)")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -173,7 +159,6 @@ def test_a_world_that_has_ended_is_told_in_words(browser: Any, world: FakeStack)
     tab, _ = opened(browser, site)
     assert tab.locator("#gone").is_hidden()
     site.stop()
-    site._server.server_close()
     tab.wait_for_selector("#gone:visible", timeout=45_000)
     assert "does not answer any more" in tab.inner_text("[role=alert]")
     assert "gone" in tab.title()
@@ -215,7 +200,6 @@ def test_a_timeline_that_begins_empty_gets_its_lanes_and_keeps_what_was_chosen(b
     tab.wait_for_selector("#log .row:has-text('job.validated')")
     assert tab.inner_text("#found") == f"2 of {world.last_line} events"
     site.stop()
-    site._server.server_close()
     tab.wait_for_selector(".outcome:has-text('Ended')", timeout=45_000)
     assert [one for one in errors if "ERR_CONNECTION" not in one] == []
 

@@ -131,12 +131,13 @@ def test_a_disk_in_use_is_shared_or_waited_for(task: Task) -> None:
 
 def test_a_stopped_task_finds_its_child_again(task: Task) -> None:
     task.options["persistent_disk"] = DISK
-    task.guest({"say": "up"}, {"wait": 1}, DONE)
+    task.guest({"say": "up"}, {"await": "go"}, DONE)
     task.start()
     task.wait_guest("up")
     task.send(CONTROL, "<quit/>\n")
     assert task.end() == 0
     assert len(list((disks(task)[0] / "children").glob("*.vdi"))) == 1
+    task.let_go()
     assert task.run() == 0
     assert task.finished()[0] == "0"
     assert list((disks(task)[0] / "children").iterdir()) == []

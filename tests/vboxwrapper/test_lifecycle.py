@@ -79,12 +79,14 @@ def test_a_guest_without_heartbeat_hangs(task: Task) -> None:
 
 
 def test_suspend_pauses_and_resume_goes_on(task: Task) -> None:
-    task.guest({"say": "up"}, {"wait": 0.5}, DONE)
+    task.guest({"say": "up"}, {"await": "go"}, DONE)
     task.start()
     task.wait_guest("up")
     task.send(CONTROL, "<suspend/>\n")
     task.wait_calls(f"controlvm {task.name} pause")
-    time.sleep(1)
+    time.sleep(0.5)
+    task.let_go()
+    time.sleep(0.5)
     assert task.process is not None
     assert task.process.poll() is None
     task.send(CONTROL, "<resume/>\n")
@@ -93,7 +95,7 @@ def test_suspend_pauses_and_resume_goes_on(task: Task) -> None:
 
 
 def test_quit_saves_the_state_and_leaves_virtualbox_without_a_trace(task: Task) -> None:
-    task.guest({"say": "before"}, {"wait": 1.5}, {"say": "after"}, DONE)
+    task.guest({"say": "before"}, {"await": "go"}, {"say": "after"}, DONE)
     task.start()
     task.wait_guest("before")
     task.send(CONTROL, "<quit/>\n")
@@ -101,6 +103,7 @@ def test_quit_saves_the_state_and_leaves_virtualbox_without_a_trace(task: Task) 
     assert not (task.slot / "boinc_finish_called").exists()
     assert task.machines == {}
     assert task.processes() == []
+    task.let_go()
     assert task.run() == 0
     assert task.guest_log == ["before", "after"]
     assert task.nothing_left()
@@ -108,12 +111,13 @@ def test_quit_saves_the_state_and_leaves_virtualbox_without_a_trace(task: Task) 
 
 def test_quit_without_any_checkpoints_starts_from_the_beginning(task: Task) -> None:
     task.options["disable_automatic_checkpoints"] = 1
-    task.guest({"say": "first"}, {"wait": 1}, DONE)
+    task.guest({"say": "first"}, {"await": "go"}, DONE)
     task.start()
     task.wait_guest("first")
     task.send(CONTROL, "<quit/>\n")
     assert task.end() == 0
     assert task.nothing_left()
+    task.let_go()
     assert task.run() == 0
     assert task.guest_log == ["first", "first"]
 
@@ -163,10 +167,11 @@ def test_a_checkpoint_is_made_and_told(task: Task) -> None:
 def test_a_machine_that_is_killed_goes_on_from_the_checkpoint(task: Task) -> None:
     task.options["minimum_checkpoint_interval"] = 1
     task.client["checkpoint_period"] = 1
-    task.guest({"say": "one"}, {"wait": 2}, {"say": "two"}, DONE)
+    task.guest({"say": "one"}, {"await": "go"}, {"say": "two"}, DONE)
     task.start()
     task.wait_calls(f"snapshot {task.name} take")
     os.kill(task.machine_pid(), signal.SIGKILL)
+    task.let_go()
     assert task.end() == 0
     assert task.called(f"snapshot {task.name} restorecurrent") == 1
     assert "has died" in task.stderr
@@ -182,13 +187,14 @@ def test_a_machine_that_always_dies_ends_the_task(task: Task) -> None:
 
 
 def test_a_killed_wrapper_finds_its_machine_again(task: Task) -> None:
-    task.guest({"say": "one"}, {"wait": 2.5}, {"say": "two"}, DONE)
+    task.guest({"say": "one"}, {"await": "go"}, {"say": "two"}, DONE)
     task.start()
     task.wait_guest("one")
     time.sleep(1.2)  # its position in the log is on disk by then
     assert task.process is not None
     task.process.kill()
     task.process.wait()
+    task.let_go()
     assert task.run() == 0
     assert "still running" in task.stderr
     assert task.guest_log == ["one", "two"]
@@ -197,24 +203,26 @@ def test_a_killed_wrapper_finds_its_machine_again(task: Task) -> None:
 
 
 def test_everything_killed_starts_again(task: Task) -> None:
-    task.guest({"say": "one"}, {"wait": 1}, DONE)
+    task.guest({"say": "one"}, {"await": "go"}, DONE)
     task.start()
     task.wait_guest("one")
     assert task.process is not None
     task.process.kill()
     task.process.wait()
     os.kill(task.machine_pid(), signal.SIGKILL)
+    task.let_go()
     assert task.run() == 0
     assert task.nothing_left()
 
 
 def test_two_wrappers_do_not_share_a_slot(task: Task) -> None:
-    task.guest({"say": "up"}, {"wait": 1}, DONE)
+    task.guest({"say": "up"}, {"await": "go"}, DONE)
     task.start()
     task.wait_guest("up")
     first = task.process
     assert first is not None
     task.start()
+    task.let_go()
     wait_until(lambda: first.poll() is not None, "the first to end", within=20)
     assert first.returncode == 0
 

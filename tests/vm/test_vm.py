@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import pytest
 
+from harness import containers
 from harness.errors import HarnessError
 from harness.vm import (
     GuestLine,
@@ -89,7 +90,7 @@ def test_leftovers_say_what_is_left() -> None:
 
 
 class FakeContainer:
-    """Answers exec_run by the words of the call."""
+    """Answers execute by the words of the call."""
 
     name = "host1"
     id = "c0ffee"
@@ -98,11 +99,16 @@ class FakeContainer:
         self.answers = answers
         self.calls: list[str] = []
 
-    def exec_run(self, words: list[str]) -> Any:
+    def execute(self, words: list[str]) -> Any:
         call = " ".join(words)
         self.calls.append(call)
         code, text = next((answer for start, answer in self.answers.items() if call.startswith(start)), (127, f"no answer for {call}"))
         return code, text.encode()
+
+
+@pytest.fixture(autouse=True)
+def executed_by_the_fake(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(containers, "execute", lambda container, words: containers.Executed(*container.execute(words)))
 
 
 def box(**answers: tuple[int, str]) -> VirtualBox:
@@ -124,8 +130,8 @@ def test_an_error_of_vboxmanage_has_its_fields() -> None:
 class EndsWhileAsked(FakeContainer):
     """Its machine's session ends in the middle of the first call."""
 
-    def exec_run(self, words: list[str]) -> Any:
-        answer = super().exec_run(words)
+    def execute(self, words: list[str]) -> Any:
+        answer = super().execute(words)
         if len(self.calls) > 1:
             return answer
         said = "VBoxManage: error: The session is not locked (session state: Unlocked)\n"
@@ -166,7 +172,7 @@ def test_what_cannot_be_collected_is_named(tmp_path: Any) -> None:
 
 def test_a_vm_that_is_just_changing_is_asked_again() -> None:
     class Changing(FakeContainer):
-        def exec_run(self, words: list[str]) -> Any:
+        def execute(self, words: list[str]) -> Any:
             self.calls.append(words[0])
             if len(self.calls) < 3:
                 return 1, b'VMState="stopping"\nVBoxManage: error: Details: code E_ACCESSDENIED (0x80070005), component SessionMachine\n'
