@@ -45,6 +45,8 @@ CLIENT_DEADLINE = 30.0
 QUIT_RATE = 2.0
 #: seconds for that: a client that runs by the clock on the wall takes a minute if a task does not end
 QUIT_DEADLINE = 75.0
+#: seconds for a request to a project that is under way when another is asked for
+UPDATE_DEADLINE = 30.0
 
 
 class AttachFailed(HarnessError):
@@ -295,10 +297,12 @@ class Client:
         own = self.stack.clock.of(self.name)
         if patient := self.has_virtualbox and own.rate > QUIT_RATE:
             self.set_clock(own.at_rate(QUIT_RATE))
-        self._quit()
-        self._went_down("quit")
-        if patient:
-            self.set_clock(own)
+        try:
+            self._quit()
+            self._went_down("quit")
+        finally:
+            if patient:
+                self.set_clock(own)
 
     def _quit(self) -> None:
         def ended() -> bool:
@@ -490,7 +494,18 @@ class Client:
         self.rpc().project_detach(project.master_url)
 
     def update(self, project: Project) -> None:
-        """Contact the project's scheduler now, as the Update button does."""
+        """Contact the project's scheduler now, as the Update button does. Raises `WaitTimeout`.
+
+        A request to it that is under way is awaited first: when it ends, the client forgets that the button was pressed meanwhile
+        (client/scheduler_op.cpp: sched_rpc_pending is cleared).
+        """
+        wait_until(
+            lambda: not any(known.master_url == project.master_url and known.scheduler_rpc_in_progress for known in self.projects()),
+            f"{self.name} to end its request to {project.master_url}",
+            within=UPDATE_DEADLINE,
+            last_state=self.log,
+            evidence=self.stack.history.evidence,
+        )
         self.rpc().project_update(project.master_url)
 
     def projects(self) -> tuple[AttachedProject, ...]:

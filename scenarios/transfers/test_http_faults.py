@@ -205,3 +205,14 @@ def test_a_dead_master_page_delays_the_attachment(stack: Stack, client_version: 
     stack.history.wait("http.fault", within=30)
     stack.clock.skip(600)
     client.wait_attached(stack.project)
+
+
+def test_an_update_during_a_request_is_made_after_it(stack: Stack, client_version: ClientVersion) -> None:
+    client = stack.client(attach=True)
+    stack.faults.http("scheduler", delay=1.0)
+
+    client.update(stack.project)
+    wait_until(lambda: client.projects()[0].scheduler_rpc_in_progress, "the first request to be under way", within=20)
+    client.update(stack.project)
+
+    wait_until(lambda: client.log().count("Requested by user") == 2, "two requests by the user", within=20, last_state=client.log)
