@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import paramiko
 from docker.models.containers import Container
 
-from harness import containers, docker_host, engine, images, manager, ssh
+from harness import containers, engine, images, ssh
 from harness.clock import Clock
 from harness.container_engine import ContainerEngine
 from harness.containers import ContainerSpec
@@ -20,13 +20,12 @@ from harness.errors import HarnessError, UsageError
 from harness.guirpc import CcStatus, ConnectionLost, FileTransfer, GuiRpc, GuiRpcError, Message, Result, RunMode, Unauthorized, nearxml
 from harness.guirpc import Project as AttachedProject
 from harness.history import Event
+from harness.hosts import Host, VirtualBoxHost
 from harness.jobs import Job
 from harness.manager import ManagerPage
 from harness.monitor import Monitor
-from harness.podman import HOST_CONFIG, RIGHTS, Podman
 from harness.project.base import Account, Project
 from harness.ssh import SSH_PORT, KeyPair
-from harness.vbox_app import Wrapper
 from harness.versions import ClientVersion
 from harness.vm import VirtualBox, Vm, vm_name
 from harness.waiting import Deadline, wait_until
@@ -70,14 +69,13 @@ class Client:
     USER_ID = 1000
     #: where the container keeps what is no part of the data directory (see images/client/bin/boinc-entrypoint)
     RUN_DIRECTORY = "/tmp/boinc"
-    #: the image of harness.images that it runs, and the target's own needs
-    image_name = "client"
 
     def __init__(
         self,
         stack: Stack,
         name: str,
         version: ClientVersion,
+        kind: type[Host],
         *,
         cc_options: Mapping[str, object] | None = None,
         preferences: Mapping[str, object] | None = None,
@@ -85,42 +83,26 @@ class Client:
         ssh: bool = False,
         disk_mb: int = 0,
         environment: Mapping[str, str] | None = None,
-        vbox: bool = False,
         cpu: FakeCpu | None = None,
-        podman: bool = False,
-        docker: bool = False,
-        gui: bool = False,
     ) -> None:
-        if sum((gui, vbox, podman, docker)) > 1:
-            raise UsageError(
-                "a client with a screen of its own, VirtualBox, podman and docker has only one of these",
-                thing=name,
-                expected="one of gui, vbox, podman and docker",
-                remedy="leave gui out: `client.open_manager()` opens a Manager beside any client",
-            )
-        if docker and disk_mb:
-            raise UsageError("a client with docker and a disk of its own", thing=name, expected="its data where the engine sees it")
         self.stack = stack
         self.name = name
         self.disk_mb = disk_mb
-        self._has_podman, self._has_docker = podman, docker
-        self.image_name = _image_name(gui=gui, vbox=vbox, podman=podman, docker=docker)
-        self._vnc_password = manager.new_password() if gui else ""
         self._manager: ManagerPage | None = None
-        self.cpu = self._default_cpu() if vbox and cpu is None else cpu
         self._cpu_file: Path | None = None
         self.version = version
         self.password = secrets.token_urlsafe(12)
         self.container_name = f"{stack.rig.name}-s{stack.number}-{name}"
+        self.host = kind(self)
+        self.cpu = self.host.cpu() if cpu is None else cpu
         self.image = ""
         self.boinc_version = ""
         self._ssh_key = KeyPair.generate() if ssh else None
         self._environment = {
-            "BOINC_CC_OPTIONS": _words({**(docker_host.CC_OPTIONS if docker else {}), **(cc_options or {})}),
+            "BOINC_CC_OPTIONS": _words({**kind.cc_options, **(cc_options or {})}),
             "BOINC_PREFS": _words(preferences),
             "BOINC_LOG_FLAGS": " ".join(log_flags),
             **({"BOINC_SSH_AUTHORIZED_KEY": self._ssh_key.public} if self._ssh_key else {}),
-            **({"VNC_PASSWORD": self._vnc_password} if gui else {}),
             **(environment or {}),
         }
         self.network = stack.network
@@ -137,7 +119,7 @@ class Client:
         """Start the container and wait until the client answers."""
         deadline = Deadline.of(within)
         self.stack.rig.networks()
-        self.image = images.ensure(self.image_name, variant=self.version.suite)
+        self.image = images.ensure(self.host.image_name, variant=self.version.suite)
         spec = ContainerSpec(
             name=self.container_name,
             role="client",
@@ -148,13 +130,13 @@ class Client:
             environment={
                 "BOINC_GUI_RPC_PASSWORD": self.password,
                 **self.stack.clock.environment(self.name),
-                **(docker_host.environment(self.container_name, keep=self.stack.rig.keep) if self._has_docker else {}),
+                **self.host.environment(),
                 **self._environment,
             },
-            ports=[GUI_RPC_PORT] + ([SSH_PORT] if self._ssh_key else []) + ([manager.PORT] if self._vnc_password else []),
+            ports=[GUI_RPC_PORT, *([SSH_PORT] if self._ssh_key else []), *self.host.ports],
             keep=self.stack.rig.keep,
-            options={"hostname": self.name, **self._disk(), **self._put_over(), **self._rights()},
-            host_config=HOST_CONFIG if self._has_podman else {},
+            options={"hostname": self.name, **self._disk(), **self._put_over(), **self.host.rights()},
+            host_config=self.host.host_config,
         )
         self._container = containers.start(spec)
         self._came_up(deadline)
@@ -162,31 +144,18 @@ class Client:
     @property
     def container_engine(self) -> ContainerEngine:
         """What this host has on its engine (a client started with `podman=True` or `docker=True`)."""
-        if self._has_docker:
-            return docker_host.Docker(self.container, self.container_name, keep=self.stack.rig.keep)
-        return Podman(self.container)
-
-    def _rights(self) -> dict[str, object]:
-        """What its container may do for the sake of an engine."""
-        if self._has_docker:
-            return {"group_add": [self.stack.rig.docker_group()]}
-        return dict(RIGHTS) if self._has_podman else {}
+        return self.host.container_engine()
 
     def _put_over(self) -> dict[str, object]:
         """What is put over files of the image: a client other than Debian's, a /proc/cpuinfo other than this machine's."""
         program = self.stack.rig.client_program
-        volumes = {str(program): {"bind": PROGRAM, "mode": "ro"}} if program is not None else {}
-        if self._has_docker:
-            volumes[str(self.stack.rig.docker_socket)] = {"bind": docker_host.SOCKET, "mode": "rw"}
+        volumes = dict(self.host.volumes())
+        if program is not None:
+            volumes[str(program)] = {"bind": PROGRAM, "mode": "ro"}
         if self.cpu is not None:
             self._cpu_file, shown = self.cpu.mount()
             volumes |= shown
         return {"volumes": volumes} if volumes else {}
-
-    def _default_cpu(self) -> FakeCpu | None:
-        """What a host with VirtualBox shows, for the sake of the wrapper under test; mostly this machine's own."""
-        path = self.stack.rig.wrapper_program
-        return Wrapper.at(path).cpu if path is not None else None
 
     def show_cpu(self, cpu: FakeCpu) -> None:
         """Change the /proc/cpuinfo that a client started with `cpu=` shows, while it runs. Programs see it when they next look."""
@@ -198,7 +167,7 @@ class Client:
     @property
     def has_virtualbox(self) -> bool:
         """Was it started with `vbox=True`?"""
-        return self.image_name == "client-vbox"
+        return isinstance(self.host, VirtualBoxHost)
 
     @property
     def virtualbox(self) -> VirtualBox:
@@ -350,7 +319,7 @@ class Client:
             return
         self._went_down("removed")
         self.close_manager()
-        self.stack.rig.remove_later(self.container_name, docker_host.remove_all if self._has_docker else None)
+        self.stack.rig.remove_later(self.container_name, self.host.clean_up)
         if self._cpu_file is not None:
             shutil.rmtree(self._cpu_file.parent, ignore_errors=True)
 
@@ -387,11 +356,7 @@ class Client:
         if self._manager is not None and self._manager.is_drawn():
             return self._manager
         self.close_manager()
-        if self._vnc_password:
-            self._manager = ManagerPage(self.container, self._vnc_password, self.network, own=False)
-            self._manager.wait_drawn()
-        else:
-            self._manager = manager.open_beside(self.container, gui_rpc_password=self.password, keep=self.stack.rig.keep)
+        self._manager = self.host.open_manager()
         self.stack.history.add("manager.opened", self.name, client=self.name)
         return self._manager
 
@@ -627,10 +592,6 @@ class Client:
             f"{self.name} saying {text!r}",
             within=within,
         )
-
-
-def _image_name(*, gui: bool, vbox: bool, podman: bool, docker: bool) -> str:
-    return "client-vbox" if vbox else "client-containers" if podman else "client-docker" if docker else manager.IMAGE if gui else "client"
 
 
 def _words(options: Mapping[str, object] | None) -> str:

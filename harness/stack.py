@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness import evidence, virtual_time
+from harness import evidence, hosts, virtual_time
 from harness.capabilities import Capability, Unsupported
 from harness.client import Client
 from harness.clock import Clock
@@ -147,17 +147,14 @@ class Stack:
             self,
             name,
             chosen,
+            hosts.kind_of(name, gui=gui, vbox=vbox, podman=podman, docker=docker),
             cc_options=cc_options,
             preferences=preferences,
             log_flags=log_flags,
             ssh=ssh,
             disk_mb=disk_mb,
             environment=environment,
-            vbox=vbox,
             cpu=cpu,
-            podman=podman,
-            docker=docker,
-            gui=gui,
         )
         self.clients.append(client)
         client.start()

@@ -5,8 +5,8 @@
     vm.wait_guest_log("step 3", within=60)
     vm.screenshot()                             # PNG
 
-Everything is asked of the container's own VBoxManage, through the engine; nothing needs VirtualBox on this side. The formats read here
-are those of VBoxManage (`showvminfo --machinereadable`, `list`) and of VBox.log, VirtualBox 7.2.
+Everything is asked of the container's own VBoxManage, through the engine; nothing needs VirtualBox on this side. What it prints is read
+by `harness.vbox_output`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -28,6 +27,18 @@ from pexpect import socket_pexpect
 
 from harness import containers, engine, ssh
 from harness.errors import HarnessError
+from harness.vbox_output import (
+    GuestLine,
+    Leftovers,
+    Machine,
+    Medium,
+    Process,
+    guest_lines,
+    listed_machines,
+    listed_media,
+    listed_processes,
+    machine_readable,
+)
 from harness.waiting import Deadline, wait_until
 
 #: seconds between two looks at a guest: each is a process in the container, which takes time from the guest
@@ -37,16 +48,12 @@ CHANGES_WITHIN = 30.0
 #: seconds in which VirtualBox's server has come up again
 SERVER_WITHIN = 10.0
 _NO_SERVER = "Failed to create the VirtualBox object"
-#: what a piece of a long line ends with (images/guest/README.md)
-CONTINUED = "\x1e"
 
 if TYPE_CHECKING:
     _SocketSpawn = socket_pexpect.SocketSpawn[str]
 else:
     _SocketSpawn = socket_pexpect.SocketSpawn
 
-_GUEST_LINE = re.compile(r"^(\d+):(\d\d):(\d\d\.\d+) (?:\S+ )?(?:VMMDev: )?Guest Log: (.*)$")
-_LISTED = re.compile(r'^"(.*)" \{([0-9a-f-]{36})\}$')
 _ERROR_CODE = re.compile(r"\b([A-Z][A-Z0-9_]+) \(0x([0-9a-fA-F]{8})\)")
 #: what VBoxManage says of a VM that is just starting or stopping; the next call fares better
 _CHANGING = (
@@ -54,7 +61,6 @@ _CHANGING = (
     "NS_ERROR_UNEXPECTED",  # the machine's session ended while it was being asked: "The session is not locked"
     "NS_ERROR_ABORT",  # the same, when the machine's process goes
 )
-_PROGRAMS = ("VBoxHeadless", "VBoxSVC", "VBoxManage", "VBoxXPCOMIPCD", "VBoxNetDHCP", "VBoxNetNAT")
 
 
 class VBoxManageFailed(HarnessError):
@@ -70,121 +76,9 @@ class VBoxManageFailed(HarnessError):
         super().__init__(what, thing=shlex.join(["VBoxManage", *arguments]), details=output)
 
 
-@dataclass(frozen=True, slots=True)
-class GuestLine:
-    """One whole line that the guest (or its BIOS) wrote; `seconds` since the VM was powered on, of the line's first piece."""
-
-    seconds: float
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Machine:
-    """A registered VM; one whose settings file is gone has the name "<inaccessible>"."""
-
-    name: str
-    uuid: str
-
-
-@dataclass(frozen=True, slots=True)
-class Medium:
-    """A registered disk or CD image; `state` as VirtualBox says it ("created", "inaccessible", "locked read")."""
-
-    kind: Literal["hdd", "dvd", "floppy"]
-    uuid: str
-    location: str
-    state: str
-
-
-@dataclass(frozen=True, slots=True)
-class Process:
-    """A process of VirtualBox; `pid` is the container's."""
-
-    pid: int
-    program: str
-    command_line: str
-
-
-@dataclass(frozen=True, slots=True)
-class Leftovers:
-    """What of VirtualBox is left on a host; false if nothing is. VBoxSVC ends by itself 5 s after its last caller: it does not count."""
-
-    machines: tuple[Machine, ...]
-    media: tuple[Medium, ...]
-    processes: tuple[Process, ...]
-
-    def __bool__(self) -> bool:
-        return bool(self.machines or self.media or self.processes)
-
-    def __str__(self) -> str:
-        found = [f"VM {machine.name} {machine.uuid}" for machine in self.machines]
-        found += [f"{medium.kind} {medium.location} ({medium.state})" for medium in self.media]
-        found += [f"process {process.pid} {process.command_line}" for process in self.processes]
-        return "; ".join(found) or "nothing"
-
-
 def vm_name(result_name: str) -> str:
     """The name of a result's VM (samples/vboxwrapper/vboxwrapper.cpp: of the MD5's hex digits the first 16)."""
     return "boinc_" + hashlib.md5(result_name.encode(), usedforsecurity=False).hexdigest()[:16]
-
-
-def guest_lines(log: str) -> list[GuestLine]:
-    """The guest's lines in a VBox.log, in order, pieces of long ones put together; what has no newline yet is left for later."""
-    complete, newline, _ = log.rpartition("\n")
-    lines: list[GuestLine] = []
-    pending: GuestLine | None = None
-    for raw in complete.split("\n") if newline else []:
-        match = _GUEST_LINE.match(raw)
-        if match is None:
-            continue
-        seconds = int(match[1]) * 3600 + int(match[2]) * 60 + float(match[3])
-        piece = match[4]
-        line = GuestLine(seconds, piece) if pending is None else GuestLine(pending.seconds, pending.text + piece)
-        if piece.endswith(CONTINUED):
-            pending = GuestLine(line.seconds, line.text[: -len(CONTINUED)])
-        else:
-            pending = None
-            lines.append(line)
-    return lines
-
-
-def machine_readable(text: str) -> dict[str, str]:
-    """`showvminfo --machinereadable` as a mapping; values and quoted names without their quotes."""
-    found: dict[str, str] = {}
-    for line in text.splitlines():
-        match = re.match(r'^(?:"([^"]*)"|([^=]+))=(.*)$', line)
-        if match:
-            value = match[3]
-            quoted = len(value) >= 2 and value[0] == value[-1] == '"'
-            found[match[1] or match[2]] = value[1:-1] if quoted else value
-    return found
-
-
-def listed_machines(text: str) -> tuple[Machine, ...]:
-    """`VBoxManage list vms`."""
-    found = (_LISTED.match(line) or re.match(r"^(<inaccessible>) \{([0-9a-f-]{36})\}$", line) for line in text.splitlines())
-    return tuple(Machine(match[1], match[2]) for match in found if match)
-
-
-def listed_media(kind: Literal["hdd", "dvd", "floppy"], text: str) -> tuple[Medium, ...]:
-    """`VBoxManage list hdds` and its kin: blocks of `Name: value` lines."""
-    found: list[Medium] = []
-    for block in re.split(r"\n\s*\n", text):
-        fields = {name.strip(): value.strip() for name, colon, value in (line.partition(":") for line in block.splitlines()) if colon}
-        if "UUID" in fields and "Location" in fields:
-            found.append(Medium(kind, fields["UUID"], fields["Location"], fields.get("State", "")))
-    return tuple(found)
-
-
-def listed_processes(text: str) -> tuple[Process, ...]:
-    """VirtualBox's among lines of `PID COMMAND-LINE`."""
-    found: list[Process] = []
-    for line in text.splitlines():
-        pid, _, command = line.strip().partition(" ")
-        program = command.split(" ", 1)[0].rsplit("/", 1)[-1]
-        if pid.isdigit() and program in _PROGRAMS:
-            found.append(Process(int(pid), program, command.strip()))
-    return tuple(found)
 
 
 class Console(_SocketSpawn):
@@ -209,7 +103,8 @@ class VirtualBox:
     def __repr__(self) -> str:
         return f"<VirtualBox of {self.container.name}>"
 
-    def _exec(self, words: Sequence[str]) -> containers.Executed:
+    def execute(self, words: Sequence[str]) -> containers.Executed:
+        """Run a command in the container."""
         with engine.guard(f"running {words[0]} in {self.container.name}"):
             return containers.execute(self.container, words)
 
@@ -217,24 +112,21 @@ class VirtualBox:
         """What a VBoxManage call printed. Raises `VBoxManageFailed`."""
         deadline = Deadline(SERVER_WITHIN)
         while True:
-            code, output = self._exec(["VBoxManage", "-q", *arguments])
-            text = output.decode("utf-8", "replace")
-            if not code:
-                return text
+            done = self.execute(["VBoxManage", "-q", *arguments])
+            if not done.exit_code:
+                return done.text
             # VirtualBox's server ends by itself 5 s after its last caller: who comes just then has done nothing yet
-            if _NO_SERVER not in text or deadline.expired:
-                raise VBoxManageFailed(str(self.container.name), arguments, code, text)
+            if _NO_SERVER not in done.text or deadline.expired:
+                raise VBoxManageFailed(str(self.container.name), arguments, done.exit_code, done.text)
             deadline.pause(LOOK)
 
     def version(self) -> str:
         """Such as "7.2.22_Debianr175245"."""
-        _, output = self._exec(["VBoxManage", "--version"])
-        return output.decode("utf-8", "replace").strip()
+        return self.execute(["VBoxManage", "--version"]).text.strip()
 
     def mode(self) -> tuple[str, str]:
         """("hardware" or "driverless", why), as the container found when it looked at the host."""
-        _, output = self._exec(["vbox-mode"])
-        mode, _, why = output.decode("utf-8", "replace").strip().partition(": ")
+        mode, _, why = self.execute(["vbox-mode"]).text.strip().partition(": ")
         return mode, why
 
     def machines(self) -> tuple[Machine, ...]:
@@ -249,8 +141,7 @@ class VirtualBox:
     def processes(self) -> tuple[Process, ...]:
         """VirtualBox's processes in the container."""
         script = 'for p in /proc/[0-9]*; do printf "%s " "${p#/proc/}"; tr "\\0" " " < "$p/cmdline" 2>/dev/null; echo; done'
-        _, output = self._exec(["sh", "-c", script])
-        return listed_processes(output.decode("utf-8", "replace"))
+        return listed_processes(self.execute(["sh", "-c", script]).text)
 
     def leftovers(self) -> Leftovers:
         """What is there that should be gone when no VM job is on the host. Persistent disks are registered while attached only."""
@@ -344,10 +235,10 @@ class Vm:
         """Its VBox.log so far, also after it has ended, as long as the file is there."""
         if not self._log_path:
             self._log_path = f"{self.info()['LogFldr']}/VBox.log"
-        code, output = self.box._exec(["cat", self._log_path])  # noqa: SLF001  (the two are one)
-        if code:
+        done = self.box.execute(["cat", self._log_path])
+        if done.exit_code:
             raise HarnessError("a VM without a log", thing=f"{self._log_path} of {self!r}", expected="a VM that was started")
-        return output.decode("utf-8", "replace")
+        return done.text
 
     def guest_log(self) -> list[GuestLine]:
         """What the guest has written so far, whole lines, in order."""
@@ -393,7 +284,7 @@ class Vm:
         """Its screen, as a PNG file. The VM has to run or be paused."""
         path = f"/tmp/screenshot-{self.name}.png"
         self.box.manage("controlvm", self.name, "screenshotpng", path)
-        code, output = self.box._exec(["sh", "-c", f"cat {shlex.quote(path)} && rm {shlex.quote(path)}"])  # noqa: SLF001
+        code, output = self.box.execute(["sh", "-c", f"cat {shlex.quote(path)} && rm {shlex.quote(path)}"])
         if code or not output.startswith(b"\x89PNG"):
             raise HarnessError("VirtualBox wrote no screenshot", thing=repr(self), details=output[:200].decode("utf-8", "replace"))
         return output
@@ -420,10 +311,13 @@ class Vm:
                 remedy="start the client with BOINC_VBOX_CONSOLE=/tmp in its environment",
             )
         api = engine.connect().api
+        # it waits for a line of ours: what it wrote before the connection is handed over would be lost (see `containers.execute`)
+        words = ["sh", "-c", 'read -r line && exec socat -,raw,echo=0 "UNIX-CONNECT:$0"', path]
         with engine.guard(f"connecting to the console of {self.name}"):
-            made = api.exec_create(self.box.container.id, ["socat", "-,raw,echo=0", f"UNIX-CONNECT:{path}"], stdin=True, tty=True)
+            made = api.exec_create(self.box.container.id, words, stdin=True, tty=True)
             stream: Any = api.exec_start(made["Id"], tty=True, socket=True)
         raw = getattr(stream, "_sock", stream)
+        raw.sendall(b"\n")
         spawned = Console(raw, timeout)
         try:
             yield spawned

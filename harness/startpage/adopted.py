@@ -33,7 +33,7 @@ SOON = 30.0
 class AdoptedClient:
     """A client of such a stack."""
 
-    image_name = "client"
+    has_virtualbox = False
 
     def __init__(self, found: running.RunningClient, history: History) -> None:
         self.name = found.name

@@ -41,7 +41,7 @@ class Screens:
 
 def has_screen(client: Client) -> bool:
     """Is this a host with VirtualBox?"""
-    return client.image_name == "client-vbox"
+    return client.has_virtualbox
 
 
 def find(clients: list[Client], name: str) -> Client:

@@ -26,7 +26,6 @@ VARIABLES = {
     "BOINC_HARNESS_CHROMIUM": "the browser for the tests of pages and of the Manager",
     "BOINC_HARNESS_DOCKERD_LOG": "where `./run` lets the engine that it starts write its log",
     "BOINC_HARNESS_PYTHON": "the Python that `./run` makes its environment with",
-    "BOINC_HARNESS_SLOW": "a factor for what tests of pages allow a machine that is busy (1)",
     "BOINC_HARNESS_HTTP_PORT": "compose.test.yml: the port of the project's pages on this host (8080)",
     "BOINC_HARNESS_MAIL_PORT": "compose.test.yml: the port of the mails' page on this host (1080)",
 }

@@ -8,7 +8,8 @@ import pytest
 
 from harness import containers, engine, images, labels
 from harness.faults.vbox import INVALID_OBJECT_STATE, Rule, VBoxFaults
-from harness.vm import VBoxManageFailed, guest_lines
+from harness.vbox_output import guest_lines
+from harness.vm import VBoxManageFailed
 from harness.waiting import wait_until
 from tests.guest.conftest import HOME, Host
 

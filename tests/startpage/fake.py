@@ -54,7 +54,7 @@ class FakeClient:
     manager: FakeManager | None = None
     #: the client has ended, and nobody noticed yet
     vanished: bool = False
-    image_name: str = "client"
+    has_virtualbox: bool = False
     virtualbox: FakeVirtualBox = field(default_factory=FakeVirtualBox)
 
     def gui_rpc_address(self) -> Address:

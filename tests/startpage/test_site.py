@@ -290,7 +290,7 @@ def test_the_timeline_is_given_what_is_new(browser: httpx.Client, world: FakeSta
 def test_the_screen_of_a_virtual_machine(browser: httpx.Client, site: Site, world: FakeStack) -> None:
     assert "Screen of its VM" not in browser.get("/").text
     host = world.clients[0]
-    host.image_name = "client-vbox"
+    host.has_virtualbox = True
     assert "/screen?client=host1" in browser.get("/").text
     assert "host1" in browser.get("/screen", params={"client": "host1"}).text
     assert browser.get("/screen.png", params={"client": "host1"}).status_code == 204

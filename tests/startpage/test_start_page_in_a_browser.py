@@ -1,6 +1,5 @@
 """The start page in a real Chromium: wide and narrow, light and dark, by keyboard alone, following along."""
 
-import os
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -126,8 +125,8 @@ def test_names_and_messages_run_nothing(browser: Any, site: Site, world: FakeSta
     assert errors == []
 
 
-def assert_shown_at_once(tab: Any, world: FakeStack, text: str) -> None:
-    """Let seven things happen; the median until `text` (JavaScript) has one of them, painted, is at most SHOWN_WITHIN."""
+def seconds_to_screen(tab: Any, world: FakeStack, text: str) -> float:
+    """Let seven things happen: the median until `text` (JavaScript) has one of them, painted."""
     tab.evaluate(
         "() => { window.seen = []; new MutationObserver(() => requestAnimationFrame(() => setTimeout(() =>"
         f" seen.push([{text}, Date.now() / 1000])))).observe(document.getElementById('log'), {{childList: true, subtree: true}}); }}"
@@ -137,18 +136,25 @@ def assert_shown_at_once(tab: Any, world: FakeStack, text: str) -> None:
         return next((at for text, at in tab.evaluate("seen") if name in text), None)
 
     took = []
-    for name in ("wu_a", "wu_b", "wu_c", "wu_d", "wu_e", "wu_f", "wu_g"):
+    for name in (f"wu_{world.last_line}_{letter}" for letter in "abcdefg"):
         event = world.history.add("job.validated", "server", workunit=name)
         took.append(wait_until(partial(shown, name), f"{name} on the screen", within=20, every=0.2) - event.real)
     print("event to screen, s:", [round(one, 3) for one in sorted(took)])
-    assert sorted(took)[3] <= SHOWN_WITHIN * float(os.environ.get("BOINC_HARNESS_SLOW", "1")), took
+    return sorted(took)[3]
+
+
+def assert_at_once(many: float, few: float) -> None:
+    """With as many events as the page keeps one is on the screen at once; on a busy machine, not much later than with few events."""
+    assert many <= max(SHOWN_WITHIN, 4 * few), f"{many:.2f} s with {MOST_ON_PAGE} events, {few:.2f} s with few"
 
 
 def test_events_follow_at_once_however_many_there_are(browser: Any, site: Site, world: FakeStack) -> None:
+    newest = "document.querySelector('#log li').textContent"
+    few = seconds_to_screen(opened(browser, site)[0], world, newest)
     world.events(MOST_ON_PAGE)
     tab, errors = opened(browser, site)
     wait_until(lambda: tab.locator("#log li").count() >= MOST_ON_PAGE, "all events on the page", within=60, every=0.5)
-    assert_shown_at_once(tab, world, "document.querySelector('#log li').textContent")
+    assert_at_once(seconds_to_screen(tab, world, newest), few)
     assert MOST_ON_PAGE <= tab.locator("#log li").count() <= MOST_ON_PAGE + 100
     assert errors == []
 
@@ -168,6 +174,9 @@ def test_a_world_that_has_ended_is_told_in_words(browser: Any, world: FakeStack)
 def test_the_timeline_follows_at_once_however_many_events_there_are(
     browser: Any, site: Site, world: FakeStack, tmp_path: Path, width: int, scheme: str
 ) -> None:
+    look: dict[str, Any] = {"width": width, "scheme": scheme, "path": "timeline", "wait": "html[data-ready] #log .row"}
+    all_of_it = "document.getElementById('log').textContent"
+    few = seconds_to_screen(opened(browser, site, **look)[0], world, all_of_it)
     for number in range(MOST_ON_PAGE // 5):
         task = f"wu_{number % 30}_0"
         world.history.add("client.message", "host1", client="host1", text=f"Starting task {task}", pri=1)
@@ -175,9 +184,9 @@ def test_the_timeline_follows_at_once_however_many_events_there_are(
         world.history.add("client.message", "host2", client="host2", text="Sending scheduler request", pri=1)
         world.history.add("rpc.scheduler", "server", host=1, sent=[task])
         world.history.add("task.state", "host1", client="host1", result=task, state="FILES_UPLOADED")
-    tab, errors = opened(browser, site, width=width, scheme=scheme, path="timeline", wait="html[data-ready] #log .row")
+    tab, errors = opened(browser, site, **look)
     assert tab.inner_text(".outcome") == "Running"
-    assert_shown_at_once(tab, world, "document.getElementById('log').textContent")
+    assert_at_once(seconds_to_screen(tab, world, all_of_it), few)
     tab.screenshot(path=str(tmp_path / f"timeline-{width}-{scheme}.png"))
     assert tab.inner_text("#found") == f"{world.last_line} events"
     assert errors == []
@@ -206,7 +215,7 @@ def test_a_timeline_that_begins_empty_gets_its_lanes_and_keeps_what_was_chosen(b
 
 def test_the_screen_of_a_virtual_machine_is_drawn_and_followed(browser: Any, site: Site, world: FakeStack, tmp_path: Path) -> None:
     host = world.clients[0]
-    host.image_name = "client-vbox"
+    host.has_virtualbox = True
     tab, errors = opened(browser, site, path="screen?client=host1", wait="#state:has-text('no virtual machine runs')")
     vm = FakeVm(picture=tab.screenshot(type="png"))
     host.virtualbox.vms.append(vm)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import mmap
 import os
@@ -105,9 +106,10 @@ class Task:
 
     def fault(self, words: str, output: str = "", *, times: int = 1, code: int = 1, sleep: float = 0) -> None:
         path = self.fake / "faults.json"
-        faults = json.loads(path.read_text()) if path.exists() else []
-        faults.append({"words": words.split(), "times": times, "exit": code, "sleep": sleep, **({"output": output} if output else {})})
-        path.write_text(json.dumps(faults))
+        one = {"words": words.split(), "times": times, "exit": code, "sleep": sleep, **({"output": output} if output else {})}
+        with (self.fake / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # a call may be counting down its own faults
+            path.write_text(json.dumps([*(json.loads(path.read_text()) if path.exists() else []), one]))
 
     def start(self, *arguments: str, job_file: str | None = None) -> None:
         xml = "".join(f"<{name}>{value}</{name}>\n" for name, value in self.options.items() if value is not None)

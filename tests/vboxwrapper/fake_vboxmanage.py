@@ -32,10 +32,15 @@ def load() -> dict[str, Any]:
     return found
 
 
+def put(path: Path, text: str) -> None:
+    """Write a file that another process may read at any moment: it finds all of it or none."""
+    aside = path.with_name(path.name + ".new")
+    aside.write_text(text)
+    aside.rename(path)
+
+
 def save(machines: dict[str, Any]) -> None:
-    aside = STATE / "machines.json.new"
-    aside.write_text(json.dumps(machines))
-    aside.rename(STATE / "machines.json")
+    put(STATE / "machines.json", json.dumps(machines))
 
 
 def fault(words: list[str]) -> None:
@@ -47,7 +52,7 @@ def fault(words: list[str]) -> None:
         if at[: len(wanted)] != wanted or one.get("times", 1) == 0:
             continue
         one["times"] = one.get("times", 1) - 1
-        path.write_text(json.dumps(faults))
+        put(path, json.dumps(faults))
         if one.get("sleep"):
             time.sleep(one["sleep"])
         if "output" in one:
@@ -74,7 +79,7 @@ def state_of(machine: dict[str, Any]) -> str:
 def tell(machine: dict[str, Any], order: str, gone: bool) -> None:
     """Give an order to the machine's process, and wait until it is carried out."""
     path = Path(machine["folder"], "order")
-    path.write_text(order)
+    put(path, order)
     until = time.monotonic() + 10
     while time.monotonic() < until:
         if not alive(machine["pid"]) if gone else not path.exists():
@@ -177,7 +182,7 @@ def call(words: list[str]) -> None:
             Path(option("--filename")).write_bytes(Path(os.environ["FAKE_VDI"]).read_bytes())
         case "startvm":
             start(machine(words[1]))
-            (Path(machine(words[1])["folder"]) / "shared.json").write_text(json.dumps(machine(words[1])["shared"]))
+            put(Path(machine(words[1])["folder"]) / "shared.json", json.dumps(machine(words[1])["shared"]))
         case "showvminfo":
             found = machine(words[1])
             unseen = Path(found["folder"]) / "dies-unseen"
@@ -247,7 +252,7 @@ def guest(folder: Path, log: Any, began: float) -> str:
         path = folder / "order"
         while path.exists():
             order = path.read_text()
-            if order == "resume" or not order:
+            if order == "resume":
                 path.unlink(missing_ok=True)
                 break
             if order != "pause":
@@ -292,8 +297,7 @@ def guest(folder: Path, log: Any, began: float) -> str:
                     path.rename(logs / f"VBox.log.{older}")
             log = (logs / "VBox.log").open("w")
         if "write" in step:
-            (shared / (step["write"][0] + ".part")).write_text(step["write"][1])
-            (shared / (step["write"][0] + ".part")).rename(shared / step["write"][0])
+            put(shared / step["write"][0], step["write"][1])
         if "symlink" in step:
             (shared / step["symlink"][0]).symlink_to(step["symlink"][1])
         for file in range(step.get("files", 0)):

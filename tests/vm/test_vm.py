@@ -8,21 +8,19 @@ import pytest
 
 from harness import containers
 from harness.errors import HarnessError
-from harness.vm import (
+from harness.vbox_output import (
     GuestLine,
     Leftovers,
     Machine,
     Medium,
     Process,
-    VBoxManageFailed,
-    VirtualBox,
     guest_lines,
     listed_machines,
     listed_media,
     listed_processes,
     machine_readable,
-    vm_name,
 )
+from harness.vm import VBoxManageFailed, VirtualBox, vm_name
 from harness.waiting import WaitTimeout
 
 LOG = """\
