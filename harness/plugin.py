@@ -8,15 +8,15 @@ from __future__ import annotations
 import os
 import re
 import signal
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import pytest
 
 from harness.clock import FAST_RATE, Clock
 from harness.errors import HarnessError, UsageError
-from harness.live import Live
+from harness.live import Live, Workers, newest_event
 from harness.project.upstream.imageset import parse_server
 from harness.report.plugin import EVIDENCE_PROPERTY, write_report
 from harness.server_plugin import stands_elsewhere
@@ -297,16 +297,32 @@ def stack(rig: Rig, clock: Clock, request: pytest.FixtureRequest) -> Iterator[St
             stack.close()
 
 
-def _live(config: pytest.Config, history: History) -> Live | None:
-    """Live progress, if pytest writes to a terminal and runs tests in this process."""
-    reporter = config.pluginmanager.getplugin("terminalreporter")
-    writer = config.get_terminal_writer() if reporter is not None else None
-    stream = writer._file if writer is not None else None  # noqa: SLF001 - the terminal itself, from behind pytest's capturing
-    if writer is None or stream is None or not stream.isatty() or hasattr(config, "workerinput"):
+def _terminal(config: pytest.Config) -> tuple[TextIO, Callable[[], int]] | None:
+    """The terminal that pytest writes to, if it does, and the column where it is at."""
+    if config.pluginmanager.getplugin("terminalreporter") is None or hasattr(config, "workerinput"):
         return None
-    live = Live(history, stream, column=writer.width_of_current_line)
+    writer = config.get_terminal_writer()
+    stream = writer._file  # noqa: SLF001 - the terminal itself, from behind pytest's capturing
+    return (stream, lambda: writer.width_of_current_line) if stream.isatty() else None
+
+
+def _live(config: pytest.Config, history: History) -> Live | None:
+    """Live progress of a scenario in this process, if a person watches."""
+    terminal = _terminal(config)
+    if terminal is None:
+        return None
+    stream, column = terminal
+    live = Live(newest_event(history), stream, column=column)
     live.start()
     return live
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Live progress of what workers do, if a person watches."""
+    terminal = _terminal(session.config)
+    if terminal is not None and session.config.getoption("dist", "no") != "no":
+        stream, column = terminal
+        session.config.pluginmanager.register(Workers(stream, column=column), "boinc-harness-workers")
 
 
 def _evidence_folder(request: pytest.FixtureRequest) -> Path:

@@ -83,12 +83,17 @@ def test_with_everything_there_it_only_looks_and_runs_the_scenarios(checkout: Ch
     assert done.stdout + done.stderr == ""
 
 
+WORKERS = f"-n {len(os.sched_getaffinity(0)) + 1} --maxprocesses 4 --dist loadfile --no-loadscope-reorder"
+
+
+def test_without_a_word_all_scenarios_are_shared_among_workers(checkout: Checkout) -> None:
+    assert checkout.run().returncode == 0
+    assert checkout.calls()[-1] == f"python -m pytest scenarios {WORKERS}"
+
+
 def test_tests_are_one_pytest_invocation_with_a_report(checkout: Checkout) -> None:
     checkout.run("tests", "-x")
-    usual = (
-        f"python -m pytest tests images/server/tests scenarios -n {len(os.sched_getaffinity(0)) + 1} --maxprocesses 4 --dist loadfile"
-        " --no-loadscope-reorder --junit-xml=reports/junit.xml"
-    )
+    usual = f"python -m pytest tests images/server/tests scenarios {WORKERS} --junit-xml=reports/junit.xml"
     assert checkout.calls()[-1] == f"{usual} -x", "what is asked for comes last, so that it wins"
     assert (checkout.folder / "reports").is_dir()
 
