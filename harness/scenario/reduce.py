@@ -2,7 +2,8 @@
 
 The core knows nothing of stacks: it is given a document (the plain values of a scenario file) and a question, `fails(document)`.
 It removes list entries in halves, quarters, ... down to single ones (ddmin, Zeller & Hildebrandt 2002), then optional fields one
-by one, and starts again until nothing more can go. An entry that refers to something that was removed goes with it.
+by one, cuts long texts short, and starts again until nothing more can go. An entry that refers to something that was removed goes
+with it.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ _LISTS: tuple[Keys, ...] = (
 )
 #: fields that every entry needs
 _NEEDED = frozenset({"scenario", "expect", "name", "app", "jobs", "clients", "faults", "steps"})
+#: characters of a text that is tried instead of a longer one
+_SHORT = 8
 
 
 class Reducer:
@@ -60,6 +63,8 @@ class Reducer:
                 smallest = self._thin_out(smallest, path)
             for path in sorted(_optional(smallest), key=len):
                 smallest = self._try(smallest, _without(smallest, path))
+            for path in _long_texts(smallest):
+                smallest = self._try(smallest, _cut_short(smallest, path))
             if repr(smallest) == before or self._stop():
                 return smallest
 
@@ -156,6 +161,23 @@ def _without(document: Document, path: Keys) -> Document | None:
     if not isinstance(holder, dict) or path[-1] not in holder:
         return None
     del holder[path[-1]]
+    return shorter
+
+
+def _long_texts(value: Any, path: Keys = ()) -> list[Keys]:
+    """The paths of all texts that could be shorter."""
+    if isinstance(value, str):
+        return [path] if len(value) > _SHORT and path[-1] not in _NEEDED else []
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [found for key, one in inner for found in _long_texts(one, (*path, key))]
+
+
+def _cut_short(document: Document, path: Keys) -> Document | None:
+    shorter = copy.deepcopy(document)
+    holder, text = _at(shorter, path[:-1]), _at(shorter, path)
+    if not isinstance(text, str):
+        return None  # something that went took its place
+    holder[path[-1]] = text[:_SHORT]
     return shorter
 
 

@@ -152,13 +152,14 @@ def reduce_file(
     say(f"it fails: {original.kind}: {', '.join(sorted(original.wrong))}")
 
     def fails(document: dict[str, Any]) -> bool:
+        text = dump.dump(document)
         try:
-            candidate = loads(dump.dump(document), loaded.file)
+            candidate = loads(text, loaded.file)
         except ScenarioFileError:
             return False
         failure = _first_failure(rig, candidate, tries, version)
         verdict = "still fails" if original.is_like(failure) else "passes" if failure is None else "fails in another way"
-        say(f"  {_parts(document)}: {verdict}")
+        say(f"  {_parts(document)} in {len(text)} characters: {verdict}")
         return original.is_like(failure)
 
     reducer = Reducer(fails, stop=lambda: deadline.expired)
@@ -178,5 +179,6 @@ def _first_failure(rig: Rig, loaded: LoadedScenario, tries: int, version: Client
 
 
 def _parts(document: dict[str, Any]) -> str:
-    names = ("clients", "jobs", "faults", "steps", "expect")
-    return ", ".join(f"{len(document[name])} {name}" for name in names if document.get(name))
+    words = {"clients": "client", "jobs": "job", "faults": "fault", "steps": "step", "expect": "expectation"}
+    counts = {word: len(document.get(name) or ()) for name, word in words.items()}
+    return ", ".join(f"{count} {word}{'s' if count > 1 else ''}" for word, count in counts.items() if count)

@@ -82,6 +82,20 @@ def test_one_that_needs_everything_stays_as_it_is() -> None:
     assert Reducer(lambda _: False).reduce(document) == document
 
 
+def test_a_long_text_is_cut_short_if_it_need_not_be_long() -> None:
+    document: Document = {
+        "scenario": "a name is no text",
+        "jobs": [{"name": "some_job", "app": "uppercase", "input": "x" * 300, "command_line": "y" * 300}],
+        "expect": [{"job": "some_job", "output": "z" * 300}],
+    }
+
+    def fails(candidate: Document) -> bool:
+        return "input" in candidate["jobs"][0] and len(candidate["jobs"][0].get("command_line", "")) == 300
+
+    [job] = Reducer(fails).reduce(document)["jobs"]
+    assert job == {"name": "some_job", "app": "uppercase", "input": "x" * 8, "command_line": "y" * 300}
+
+
 @pytest.mark.parametrize(
     ("faults", "trigger"), [(3, {"event": "fault.healed", "count": 3}), (1, {"event": "fault.healed", "count": 1}), (0, None)]
 )
