@@ -1,4 +1,4 @@
-"""What is going on right now, shown behind pytest's own words in the terminal and wiped again: of a scenario in this process the
+"""What is going on right now, shown below pytest's own words in the terminal and wiped again: of a scenario in this process the
 newest event, of workers the tests that they run.
 
 Only where a person watches, which is where pytest writes to a terminal. Elsewhere pytest's lines are the progress.
@@ -19,13 +19,11 @@ if TYPE_CHECKING:
     from harness.history import History
 
 INTERVAL = 0.25
-_SAVE, _RESTORE, _WIPE, _DIM, _PLAIN = "\x1b7", "\x1b8", "\x1b[K", "\x1b[2m", "\x1b[0m"
-#: columns that are left to pytest's own "PASSED [ 50%]"
-_MARGIN = 16
+_UP, _WIPE, _DIM, _PLAIN = "\x1b[A", "\x1b[K", "\x1b[2m", "\x1b[0m"
 
 
 class Live(threading.Thread):
-    """Shows `words` behind column `column` of the terminal's line, again and again until `stop`."""
+    """Shows `words` in the line below the one that pytest writes (and is at `column` of), again and again until `stop`."""
 
     def __init__(self, words: Callable[[], str], terminal: TextIO, *, column: Callable[[], int]) -> None:
         super().__init__(name="live progress", daemon=True)
@@ -42,19 +40,20 @@ class Live(threading.Thread):
 
     def line(self) -> str:
         """What to show now, as much of it as there is room for."""
-        width = shutil.get_terminal_size().columns - self._column() - _MARGIN
-        return "".join(character for character in self._words() if character.isprintable())[: max(width, 0)]
+        width = shutil.get_terminal_size().columns - 1
+        return "".join(character for character in self._words() if character.isprintable())[:width]
 
     def _show(self, text: str) -> None:
-        self._terminal.write(f"{_SAVE}{_DIM} {text}{_PLAIN}{_WIPE}{_RESTORE}")
+        column = max(self._column(), 0)  # of a line that was begun anew with "\r" pytest does not know it
+        there = f"\x1b[{column}C" if column else ""
+        self._terminal.write(f"\r\n{_DIM}{text}{_PLAIN}{_WIPE}{_UP}\r{there}")
         self._terminal.flush()
 
     @contextmanager
     def hidden(self) -> Iterator[None]:
         """Wipe it, and leave the terminal to others for so long."""
         with self._lock:
-            self._terminal.write(f"{_SAVE}{_WIPE}{_RESTORE}")
-            self._terminal.flush()
+            self._show("")
             yield
 
     def stop(self) -> None:

@@ -21,6 +21,10 @@ def test_slow():
 """
 
 
+#: nothing in the line below, and back to column 10 of this one
+NOTHING = "\r\n\x1b[2m\x1b[0m\x1b[K\x1b[A\r\x1b[10C"
+
+
 def test_workers_say_which_tests_they_are_at(pytester: pytest.Pytester) -> None:
     go = pytester.path / "go"
     pytester.makepyfile(SLOW.format(go=str(go)))
@@ -41,16 +45,16 @@ def test_where_nobody_watches_nothing_moves(pytester: pytest.Pytester) -> None:
 
 
 def test_it_is_cut_to_the_terminal_and_leaves_it_to_others_when_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setenv("COLUMNS", "30")
     terminal = io.StringIO()
     live = Live(lambda: "what is\x1b[31m going on, at some length", terminal, column=lambda: 10)
-    assert live.line() == "what is[31m go"
+    assert live.line() == "what is[31m going on, at some"
     live.start()
     wait_until(lambda: "what is" in terminal.getvalue(), "the first words", within=10)
     with live.hidden():
         shown = terminal.getvalue()
-        assert shown.endswith("\x1b7\x1b[K\x1b8")
+        assert shown.endswith(NOTHING)
         Deadline(0.6).pause(0.6)
         assert terminal.getvalue() == shown
     live.stop()
-    assert terminal.getvalue().endswith("\x1b7\x1b[K\x1b8")
+    assert terminal.getvalue().endswith(NOTHING)
