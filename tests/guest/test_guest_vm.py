@@ -160,6 +160,25 @@ def test_a_damaged_disk_is_replaced(host: Host) -> None:
     assert any("beyond repair" in line for line in guest.lines("boinc-guest: persistent disk"))
 
 
+def test_a_job_keeps_its_open_files_in_a_guest_that_goes_on_from_a_snapshot(host: Host) -> None:
+    """VirtualBox forgets a guest's handles of shared files then; the guest's kernel used to try such a write again for ever."""
+    begin, rest = "first\n", "".join(f"line {number}\n" for number in range(40_000))
+    job = "exec 3>out 4<in; read -r line <&4; echo $line >&3; echo ready; until [ -e go ]; do sleep 0.2; done; cat <&4 >&3; echo last >&3"
+    guest = host.boot(f"command={job}", files={"in": begin + rest})
+    guest.vm.wait_guest_log("^ready$", within=120)
+    host.box.manage("snapshot", guest.vm.name, "take", "one")
+    host.run("kill", "-KILL", str(guest.vm.process().pid))
+    guest.vm.wait_state("aborted", within=60)
+
+    host.box.manage("snapshot", guest.vm.name, "restorecurrent")
+    host.box.manage("startvm", guest.vm.name, "--type", "headless")
+    host.run("touch", f"{guest.shared}/go")
+
+    guest.end()
+    assert guest.read("completion_trigger_file") == "0\n0\n\n"
+    assert guest.read("out") == f"{begin}{rest}last\n"
+
+
 def test_a_panic_is_seen_as_a_crash(host: Host) -> None:
     guest = host.boot("command=echo c > /proc/sysrq-trigger")
     assert guest.vm.wait_state("gurumeditation", "poweroff", "aborted", within=120) == "gurumeditation"
