@@ -199,7 +199,11 @@ class Stack:
             except WaitTimeout:
                 if deadline.expired:
                     raise
-            if (due := virtual_time.put_off(self.clients)) is not None and due.at - self.clock.now() > _MOMENT * self.clock.rate:
+            known = len(self.history)
+            due = virtual_time.put_off(self.clients)
+            if len(self.history) > known:
+                continue  # something happens just now, and what was put off may be so no more
+            if due is not None and due.at - self.clock.now() > _MOMENT * self.clock.rate:
                 self.clock.skip_to(due.at + virtual_time.MARGIN)
                 next_stride = Deadline(_PATIENCE)
             elif next_stride.expired:

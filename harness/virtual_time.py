@@ -246,7 +246,8 @@ def due_on_client(client: Client) -> list[Due]:
 
 
 def put_off(clients: Iterable[Client]) -> Due | None:
-    """The next thing that one of these clients has put off; None if there is nothing, or while one computes or transfers.
+    """The next thing that one of these clients has put off; None if there is nothing, or while one computes, transfers or
+    talks to a scheduler: it may be given a task with a deadline.
 
     A client that cannot be asked (it has just been killed, say) has nothing to tell.
     """
@@ -263,4 +264,8 @@ def put_off(clients: Iterable[Client]) -> Due | None:
 
 
 def _is_busy(client: Client) -> bool:
-    return any(task.is_running for task in client.tasks()) or any(transfer.file_xfer is not None for transfer in client.transfers())
+    return (
+        any(task.is_running for task in client.tasks())
+        or any(transfer.file_xfer is not None for transfer in client.transfers())
+        or any(project.scheduler_rpc_in_progress for project in client.projects())
+    )

@@ -57,5 +57,5 @@ def test_work_fetch_backoff_grows_to_a_day(stack: Stack, client_version: ClientV
     waits = climb(stack, "work fetch", 12 * HOUR)
 
     assert max(waits) <= 36 * HOUR, "a day, and up to half of one more at random"
-    job = stack.project.submit("uppercase", input=b"at last")
+    job = stack.project.submit("uppercase", input=b"at last", delay_bound=30 * 86400)
     stack.fast_forward(job)

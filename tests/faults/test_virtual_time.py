@@ -8,8 +8,12 @@ import pytest
 
 from harness.clock import Clock
 from harness.errors import UsageError
-from harness.virtual_time import MARGIN, Due, StackClock
+from harness.guirpc import Project as AttachedProject
+from harness.virtual_time import MARGIN, Due, StackClock, put_off
 from harness.waiting import WaitTimeout
+
+#: years ahead
+LATER = 4e9
 
 
 class Host:
@@ -119,3 +123,29 @@ def test_changes_are_noted(clock: StackClock) -> None:
     clock.set_rate(10)
     assert [one.kind for one in noted] == ["clock.skipped", "clock.rate"]
     assert noted[0].seconds == 60
+
+
+@pytest.mark.parametrize(
+    ("projects", "tasks", "transfers", "is_put_off"),
+    [
+        ([{"next_rpc_time": LATER}], [], [], True),
+        ([{"next_rpc_time": LATER, "scheduler_rpc_in_progress": True}], [], [], False),
+        ([{"next_rpc_time": LATER}], [{"is_running": True}], [], False),
+        ([{"next_rpc_time": LATER}], [], [{"file_xfer": object()}], False),
+        ([{}], [], [], False),
+    ],
+    ids=["waits", "talks", "computes", "transfers", "nothing"],
+)
+def test_a_client_that_does_something_has_put_off_nothing(
+    projects: list[dict[str, Any]], tasks: list[dict[str, Any]], transfers: list[dict[str, Any]], is_put_off: bool
+) -> None:
+    client: Any = SimpleNamespace(
+        name="host1",
+        is_running=True,
+        projects=lambda: [AttachedProject(**values) for values in projects],
+        tasks=lambda: [SimpleNamespace(**values) for values in tasks],
+        transfers=lambda: [SimpleNamespace(**values) for values in transfers],
+        stack=SimpleNamespace(clock=SimpleNamespace(of=lambda _name: Clock.real())),
+    )
+    due = put_off([client])
+    assert (due is not None and due.at == LATER) if is_put_off else due is None
