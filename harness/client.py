@@ -286,13 +286,7 @@ class Client:
             pass  # it was quick
         except GuiRpcError:
             self.container.kill("SIGTERM")
-        wait_until(
-            ended,
-            f"{self.name} to end after it was told to quit",
-            within=QUIT_DEADLINE,
-            last_state=self.log,
-            evidence=self.stack.history.evidence,
-        )
+        self._wait(ended, "ending after it was told to quit", QUIT_DEADLINE)
 
     def kill(self) -> None:
         """End client and tasks without warning (SIGKILL), as a power cut would."""
@@ -464,12 +458,10 @@ class Client:
         A request to it that is under way is awaited first: when it ends, the client forgets that the button was pressed meanwhile
         (client/scheduler_op.cpp: sched_rpc_pending is cleared).
         """
-        wait_until(
+        self._wait(
             lambda: not any(known.master_url == project.master_url and known.scheduler_rpc_in_progress for known in self.projects()),
-            f"{self.name} to end its request to {project.master_url}",
-            within=UPDATE_DEADLINE,
-            last_state=self.log,
-            evidence=self.stack.history.evidence,
+            f"the end of a request to {project.master_url}",
+            UPDATE_DEADLINE,
         )
         self.rpc().project_update(project.master_url)
 
@@ -541,7 +533,13 @@ class Client:
         self._went_down("by itself")
 
     def _wait(self, condition: Callable[[], bool], what: str, within: Deadline | float) -> None:
-        wait_until(condition, f"{self.name}: {what}", within=within, evidence=self.stack.history.evidence)
+        wait_until(
+            condition,
+            f"{self.name}: {what}",
+            within=within,
+            last_state=lambda: containers.log_tail(self.container),
+            evidence=self.stack.history.evidence,
+        )
 
     def wait_checkpoint(self, job: Job, *, within: Deadline | float = CLIENT_DEADLINE) -> None:
         """Wait until a task of a job has checkpointed since it was started."""

@@ -266,6 +266,6 @@ def put_off(clients: Iterable[Client]) -> Due | None:
 def _is_busy(client: Client) -> bool:
     return (
         any(task.is_running for task in client.tasks())
-        or any(transfer.file_xfer is not None for transfer in client.transfers())
+        or any(transfer.is_active for transfer in client.transfers())
         or any(project.scheduler_rpc_in_progress for project in client.projects())
     )

@@ -28,10 +28,10 @@ cd "$source"
 vboxsf=fs/vboxsf/file.c
 cp "$here/vboxsf_again.h" fs/vboxsf/again.h
 sed -i -e '/^struct vboxsf_handle \*vboxsf_create_sf_handle(/i #include "again.h"' \
-    -e '/^static int vboxsf_read_folio(/,/^}/ { /sf_handle = file->/d; s/vboxsf_read(sf_handle->root, sf_handle->handle,/again_read(file,/ }' \
-    -e '/^static int vboxsf_write_end(/,/^}/ { /sf_handle = file->/d; s/vboxsf_write(sf_handle->root, sf_handle->handle,/again_write(file,/; s/nwritten = 0;/nwritten = err;/ }' \
+    -e '/^static int vboxsf_read_folio(/,/^}/ { /sf_handle = file->/d; s/vboxsf_read(sf_handle->root, sf_handle->handle,/again(vboxsf_read, file,/ }' \
+    -e '/^static int vboxsf_write_end(/,/^}/ { /sf_handle = file->/d; s/vboxsf_write(sf_handle->root, sf_handle->handle,/again(vboxsf_write, file,/; s/nwritten = 0;/nwritten = err;/ }' \
     "$vboxsf"
-[ "$(grep -c 'again\.h\|again_read(\|again_write(\|nwritten = err' "$vboxsf")" = 4 ] || { echo "vboxsf_again.h does not fit $source/$vboxsf" >&2; exit 1; }
+[ "$(grep -c 'again\.h\|again(vboxsf_\|nwritten = err' "$vboxsf")" = 4 ] || { echo "vboxsf_again.h does not fit $source/$vboxsf" >&2; exit 1; }
 
 make -s KCONFIG_ALLCONFIG="$config" allnoconfig
 

@@ -22,26 +22,15 @@ static int again_open(struct file *file)
 	return 0;
 }
 
-static int again_read(struct file *file, u64 offset, u32 *count, u8 *bytes)
+/* vboxsf_read or vboxsf_write, for a file that may have been open before. */
+static int again(int (*call)(u32 root, u64 handle, u64 offset, u32 *count, u8 *bytes), struct file *file, u64 offset, u32 *count, u8 *bytes)
 {
 	struct vboxsf_handle *known = file->private_data;
 	u32 asked = *count;
-	int error = vboxsf_read(known->root, known->handle, offset, count, bytes);
+	int error = call(known->root, known->handle, offset, count, bytes);
 
 	if (error != -EBADF || again_open(file))
 		return error;
 	*count = asked;
-	return vboxsf_read(known->root, known->handle, offset, count, bytes);
-}
-
-static int again_write(struct file *file, u64 offset, u32 *count, u8 *bytes)
-{
-	struct vboxsf_handle *known = file->private_data;
-	u32 asked = *count;
-	int error = vboxsf_write(known->root, known->handle, offset, count, bytes);
-
-	if (error != -EBADF || again_open(file))
-		return error;
-	*count = asked;
-	return vboxsf_write(known->root, known->handle, offset, count, bytes);
+	return call(known->root, known->handle, offset, count, bytes);
 }

@@ -131,7 +131,7 @@ def test_changes_are_noted(clock: StackClock) -> None:
         ([{"next_rpc_time": LATER}], [], [], True),
         ([{"next_rpc_time": LATER, "scheduler_rpc_in_progress": True}], [], [], False),
         ([{"next_rpc_time": LATER}], [{"is_running": True}], [], False),
-        ([{"next_rpc_time": LATER}], [], [{"file_xfer": object()}], False),
+        ([{"next_rpc_time": LATER}], [], [{"is_active": True}], False),
         ([{}], [], [], False),
     ],
     ids=["waits", "talks", "computes", "transfers", "nothing"],

@@ -90,7 +90,7 @@ class Checks:
     def _available_disk(self) -> float:
         """Bytes that the preferences leave for us (sched_send.cpp: max_allowable_disk).
 
-        Only what this request says counts: a host without free space that was told to have some earlier gets no work.
+        Only what this request says counts: a host that tells of no free space gets no work, whatever it told earlier.
         """
         rpc, prefs, config = self.rpc, self.rpc.prefs, self.rpc.project.config
         info, usage = rpc.request.host_info, rpc.request.disk_usage
