@@ -152,7 +152,7 @@ def remove_quietly(name: str) -> None:
     except docker.errors.NotFound:
         return
     except docker.errors.APIError as error:
-        if error.status_code != 409:  # 409: its removal is already under way
+        if "already in progress" not in str(error.explanation):  # somebody else removes it; other conflicts mean that it stays
             raise
 
 

@@ -331,11 +331,14 @@ class Rig:
         if self.keep:
             self._background.shutdown(wait=True)
             return
-        with self._cleanup:
-            self._background.shutdown(wait=True)
+        try:
+            with self._cleanup:
+                self._background.shutdown(wait=True)
+        finally:
+            # said above all that follows from it: a network with a container in it cannot be removed either
             failures = [error for error in (job.exception() for job in self._pending) if error is not None]
-        if failures:
-            raise RigLeak(self.name, failures)
+            if failures:
+                raise RigLeak(self.name, failures)
 
 
 class RigLeak(HarnessError):

@@ -2,8 +2,9 @@
 
 import pytest
 
+from harness import containers
 from harness.errors import HarnessError
-from harness.rig import Rig
+from harness.rig import Rig, RigLeak
 
 
 @pytest.fixture
@@ -35,3 +36,18 @@ def test_a_part_that_failed_fails_everybody_at_once_with_the_same_words(rig: Rig
         with pytest.raises(HarnessError, match=r"boinc\.test"):
             rig._once("server", start)
     assert tries == ["server"], "a broken rig is not tried again for each scenario"
+
+
+def test_a_container_that_stays_is_told_before_the_network_that_stays_with_it(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stays(name: str) -> None:
+        raise ConnectionError(f"{name} was not removed")
+
+    def has_endpoints() -> None:
+        raise OSError("the network has active endpoints")
+
+    monkeypatch.setattr(containers, "remove_quietly", stays)
+    rig.remove_later("host1")
+    rig._cleanup.callback(has_endpoints)
+    with pytest.raises(RigLeak, match="host1 was not removed") as caught:
+        rig.close()
+    assert "active endpoints" in str(caught.value.__context__)
